@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libtlsrec: TLS for plaintext programs, with the record layer in the kernel.
+ *
+ * The library runs one handshake on a connected TCP socket with OpenSSL, checks the peer's
+ * certificates, and installs the negotiated keys with setsockopt(SOL_TLS). From then on
+ * read, write, send, recv, sendfile and splice on the socket carry plaintext for the program
+ * and TLS records for the wire.
+ *
+ *	struct tlsrec_ctx *ctx = tlsrec_client_new();
+ *	struct tlsrec_conn *conn = tlsrec_conn_new(ctx, fd, "www.example.org");
+ *
+ *	if (tlsrec_handshake(conn, 10000) != TLSREC_DONE)
+ *		errx(1, "%s", tlsrec_conn_error(conn));
+ *	tlsrec_conn_free(conn);
+ *	write(fd, "GET / HTTP/1.0\r\n\r\n", 18);
+ *
+ * A context is a configuration: set it up in one thread, then share it between threads. A
+ * connection belongs to one thread at a time. Functions that return int return 0, or -1 after
+ * putting a sentence (what failed, on what, what to do) into the object they were called on:
+ * tlsrec_ctx_error() or tlsrec_conn_error(). Strings returned by the library are UTF-8, never
+ * NULL unless said so, and live as long as the object they came from.
+ *
+ * What the kernel can carry bounds what is negotiated: TLS 1.2 with ECDHE, DHE or RSA key
+ * exchange and TLS 1.3, always with AES-GCM and a 128- or 256-bit key. No renegotiation, no
+ * compression, no early data.
+ */
+#ifndef TLSREC_H
+#define TLSREC_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define TLSREC_API __attribute__((visibility("default")))
+#else
+#define TLSREC_API
+#endif
+
+struct tlsrec_ctx;
+struct tlsrec_conn;
+
+/* Protocol versions, as on the wire. */
+enum {
+	TLSREC_TLS_1_2 = 0x0303,
+	TLSREC_TLS_1_3 = 0x0304,
+};
+
+/* What tlsrec_step() and tlsrec_handshake() return. */
+enum tlsrec_status {
+	TLSREC_ERROR = -1,	/* the connection is of no use any more: tlsrec_conn_error() */
+	TLSREC_DONE = 0,	/* keys are installed, the socket carries plaintext */
+	TLSREC_WANT_READ = 1,	/* call again when the socket is readable */
+	TLSREC_WANT_WRITE = 2,	/* call again when the socket is writable */
+};
+
+/* ---- contexts ------------------------------------------------------------------------- */
+
+/*
+ * A client context trusts the system's roots, requires a valid certificate for the host that
+ * tlsrec_conn_new() names, asks for a stapled OCSP response, and resumes sessions when it can.
+ * A server context needs at least one tlsrec_ctx_add_cert(). NULL when out of memory.
+ */
+TLSREC_API struct tlsrec_ctx *tlsrec_client_new(void);
+TLSREC_API struct tlsrec_ctx *tlsrec_server_new(void);
+
+/* Connections made from it keep what they need: it may be freed before them. NULL is allowed. */
+TLSREC_API void tlsrec_ctx_free(struct tlsrec_ctx *ctx);
+
+/* The reason of the last failure of a tlsrec_ctx_*() call; "" when there was none. */
+TLSREC_API const char *tlsrec_ctx_error(const struct tlsrec_ctx *ctx);
+
+/*
+ * Name of the TCP ULP that gets the keys: "tlsrec" (default) or "tls". NULL: handshake only,
+ * nothing is installed and the socket is of no use afterwards except to be closed.
+ */
+TLSREC_API int tlsrec_ctx_set_ulp(struct tlsrec_ctx *ctx, const char *name);
+
+/* Lowest and highest version to negotiate. Default: TLSREC_TLS_1_2, TLSREC_TLS_1_3. */
+TLSREC_API int tlsrec_ctx_set_versions(struct tlsrec_ctx *ctx, int min, int max);
+
+/*
+ * Cipher suites in order of preference, separated by ':'; names of OpenSSL or of the RFCs, of
+ * both versions ("TLS_AES_128_GCM_SHA256:ECDHE-RSA-AES128-GCM-SHA256"), or an OpenSSL cipher
+ * string. What the kernel cannot carry is left out; an error when nothing remains. A version
+ * for which no suite is named is not negotiated.
+ */
+TLSREC_API int tlsrec_ctx_set_ciphers(struct tlsrec_ctx *ctx, const char *list);
+
+/* Key exchange groups in order of preference, "X25519:P-256:ffdhe2048". */
+TLSREC_API int tlsrec_ctx_set_groups(struct tlsrec_ctx *ctx, const char *list);
+
+/* Signature algorithms in order of preference, "ecdsa_secp256r1_sha256:rsa_pss_rsae_sha256". */
+TLSREC_API int tlsrec_ctx_set_sigalgs(struct tlsrec_ctx *ctx, const char *list);
+
+/*
+ * Application protocols, separated by ',': "h2,http/1.1" (RFC 7301). The server chooses the
+ * first of its own list that the client offers, and refuses a client that offers only others.
+ */
+TLSREC_API int tlsrec_ctx_set_alpn(struct tlsrec_ctx *ctx, const char *list);
+
+/*
+ * Own certificate (leaf first, then the chain) and its private key, PEM. key_file NULL: the key
+ * stands in chain_file. On a server, call once per certificate: the one whose names match the
+ * server name the client asks for is used (exact name before wildcard), else the first. Several
+ * certificates with the same names and different key types (RSA, ECDSA) work together.
+ */
+TLSREC_API int tlsrec_ctx_add_cert(struct tlsrec_ctx *ctx, const char *chain_file,
+				   const char *key_file);
+
+/*
+ * OCSP response (DER) to staple to the certificate added last; it may be called again on a
+ * running server to renew it, with the number of the certificate (0 is the first added, -1 the
+ * last). Clients get it if they ask.
+ */
+TLSREC_API int tlsrec_ctx_set_staple(struct tlsrec_ctx *ctx, int cert, const char *der_file);
+
+/* Server: refuse a client that asks for a name no certificate has (default: use the first). */
+TLSREC_API int tlsrec_ctx_set_strict_sni(struct tlsrec_ctx *ctx, int on);
+
+/*
+ * Roots to trust: a PEM file, a directory in OpenSSL's hashed form, or both; together they
+ * replace the system's. On a server the names in the file are sent to the client as a hint.
+ */
+TLSREC_API int tlsrec_ctx_set_roots(struct tlsrec_ctx *ctx, const char *file, const char *dir);
+
+/*
+ * Certificate revocation lists, PEM. Once there is one, the peer's own certificate must be
+ * covered by a list of its issuer; issuers are checked when a list covers them. May be repeated.
+ */
+TLSREC_API int tlsrec_ctx_add_crls(struct tlsrec_ctx *ctx, const char *file);
+
+enum tlsrec_verify {
+	TLSREC_VERIFY_NONE,	/* client: check and report, refuse nothing; server: do not ask */
+	TLSREC_VERIFY_REQUEST,	/* server: ask; a client without a certificate is welcome */
+	TLSREC_VERIFY_REQUIRE,	/* a valid certificate or no connection */
+};
+
+/* Default: TLSREC_VERIFY_REQUIRE for clients, TLSREC_VERIFY_NONE for servers. */
+TLSREC_API int tlsrec_ctx_set_verify(struct tlsrec_ctx *ctx, enum tlsrec_verify mode);
+
+/*
+ * Smallest keys accepted in the peer's chain, in bits: RSA (default 2048) and elliptic curve
+ * (default 256; Ed25519 counts as 256). The security level of the system's OpenSSL also holds.
+ */
+TLSREC_API int tlsrec_ctx_set_min_key_bits(struct tlsrec_ctx *ctx, int rsa, int ec);
+
+enum tlsrec_ocsp_mode {
+	TLSREC_OCSP_OFF,	/* do not ask */
+	TLSREC_OCSP_ASK,	/* ask; what is stapled must be valid and good (default) */
+	TLSREC_OCSP_REQUIRE,	/* and something must be stapled */
+};
+
+/* Client. A certificate with the "must staple" extension (RFC 7633) always requires. */
+TLSREC_API int tlsrec_ctx_set_ocsp(struct tlsrec_ctx *ctx, enum tlsrec_ocsp_mode mode);
+
+enum tlsrec_resume {
+	TLSREC_RESUME_OFF,	/* no resumption */
+	TLSREC_RESUME_TICKETS,	/* state travels in tickets (default) */
+	TLSREC_RESUME_IDS,	/* state stays in the server's memory: session IDs (1.2), handles (1.3) */
+};
+
+/*
+ * How sessions are resumed. A client context remembers sessions of the hosts it talked to and
+ * offers them by itself, unless TLSREC_RESUME_OFF; see tlsrec_conn_set_session() for blobs.
+ */
+TLSREC_API int tlsrec_ctx_set_resume(struct tlsrec_ctx *ctx, enum tlsrec_resume mode);
+
+/* Server: how many tickets a new TLS 1.3 connection gets, 0 to 16 (default 2). */
+TLSREC_API int tlsrec_ctx_set_tickets(struct tlsrec_ctx *ctx, int count);
+
+/* ---- events: what happens during a handshake, for tracing ------------------------------ */
+
+/* A certificate, in words. */
+struct tlsrec_cert {
+	const char *subject;	/* RFC 2253 form */
+	const char *issuer;
+	const char *names;	/* subject alternative names: "a.example, *.b.example, 192.0.2.1" */
+	const char *key;	/* "RSA 2048 bits", "EC P-256", "ED25519" */
+	const char *signature;	/* how the issuer signed: "ecdsa-with-SHA256" */
+	const char *serial;	/* hexadecimal */
+	const char *sha256;	/* fingerprint, hexadecimal */
+	int64_t not_before;	/* seconds since 1970, UTC */
+	int64_t not_after;
+};
+
+enum tlsrec_event_type {
+	TLSREC_EVENT_RECORD,	/* a record header was written or read */
+	TLSREC_EVENT_MESSAGE,	/* a whole handshake message */
+	TLSREC_EVENT_ALERT,
+	TLSREC_EVENT_SECRET,	/* a line of the key log: keep it to yourself */
+	TLSREC_EVENT_CERT,	/* verdict on one certificate, leaf (depth 0) last */
+	TLSREC_EVENT_OCSP,	/* verdict on the stapled OCSP response */
+	TLSREC_EVENT_KEYS,	/* keys of one direction were installed in the kernel */
+};
+
+enum tlsrec_ocsp_verdict {
+	TLSREC_OCSP_NONE,	/* not asked for, or nothing was stapled */
+	TLSREC_OCSP_GOOD,
+	TLSREC_OCSP_REVOKED,
+	TLSREC_OCSP_UNKNOWN,	/* the responder does not know the certificate */
+	TLSREC_OCSP_INVALID,	/* unreadable, not signed by the issuer, or out of date */
+};
+
+/* One event. Pointers are valid during the callback only. */
+struct tlsrec_event {
+	enum tlsrec_event_type type;
+	int outgoing;		/* 1: from us, 0: from the peer (RECORD, MESSAGE, ALERT, KEYS) */
+	uint64_t time_ns;	/* CLOCK_MONOTONIC */
+	union {
+		struct {
+			uint8_t type;		/* content type on the wire (RFC 8446 5.1) */
+			uint8_t inner_type;	/* content type inside; same as type if in the clear */
+			uint16_t version;	/* legacy_record_version */
+			uint16_t length;	/* of what follows the 5-byte header, bytes */
+		} record;
+		struct {
+			uint8_t type;		/* HandshakeType; tlsrec_message_name() */
+			const uint8_t *data;	/* with the 4-byte handshake header */
+			size_t len;
+		} message;
+		struct {
+			uint8_t level;		/* 1 warning, 2 fatal */
+			uint8_t description;	/* tlsrec_alert_name() */
+		} alert;
+		struct {
+			const char *label;	/* "CLIENT_TRAFFIC_SECRET_0" */
+			const char *line;	/* whole line in NSS key log format, no newline */
+		} secret;
+		struct {
+			const struct tlsrec_cert *cert;
+			int depth;		/* 0: the peer's own */
+			int ok;
+			const char *reason;	/* why not; "" if ok */
+		} cert;
+		struct {
+			enum tlsrec_ocsp_verdict verdict;
+			const char *reason;	/* in words, never empty */
+		} ocsp;
+		struct {
+			const char *ulp;
+			int version;		/* TLSREC_TLS_1_2 or _1_3 */
+			const char *cipher;	/* "AES-128-GCM" */
+			uint64_t seq;		/* record sequence number the kernel starts with */
+		} keys;
+	} u;
+};
+
+typedef void tlsrec_event_fn(void *arg, struct tlsrec_conn *conn, const struct tlsrec_event *event);
+
+/* fn is called from within tlsrec_step() and tlsrec_handshake() of every connection. */
+TLSREC_API int tlsrec_ctx_set_event_fn(struct tlsrec_ctx *ctx, tlsrec_event_fn *fn, void *arg);
+
+/* Names from the RFCs: "ClientHello", "handshake_failure", "handshake"; "unknown" for others. */
+TLSREC_API const char *tlsrec_message_name(int type);
+TLSREC_API const char *tlsrec_alert_name(int description);
+TLSREC_API const char *tlsrec_record_name(int type);
+
+/* ---- connections ----------------------------------------------------------------------- */
+
+/*
+ * A handshake to be done on fd, a connected stream socket, blocking or not; fd stays yours.
+ * Client: host is the name or address (IPv4 or IPv6 literal, also in brackets) that the
+ * certificate must be for, and the server name sent unless it is an address; NULL only with
+ * TLSREC_VERIFY_NONE. Server: host is NULL. NULL when out of memory; other mistakes come out
+ * of the first step.
+ */
+TLSREC_API struct tlsrec_conn *tlsrec_conn_new(struct tlsrec_ctx *ctx, int fd, const char *host);
+
+/* Never touches the socket. Secrets are wiped. NULL is allowed. */
+TLSREC_API void tlsrec_conn_free(struct tlsrec_conn *conn);
+
+TLSREC_API const char *tlsrec_conn_error(const struct tlsrec_conn *conn);
+TLSREC_API int tlsrec_conn_fd(const struct tlsrec_conn *conn);
+
+/* For the program's own use, for example in event callbacks. */
+TLSREC_API void tlsrec_conn_set_data(struct tlsrec_conn *conn, void *data);
+TLSREC_API void *tlsrec_conn_data(const struct tlsrec_conn *conn);
+
+/* Client, before the first step: server name to send instead of host; "" sends none. */
+TLSREC_API int tlsrec_conn_set_sni(struct tlsrec_conn *conn, const char *name);
+
+/*
+ * Does what can be done without waiting, whatever the mode of the socket: it never blocks and
+ * never takes a byte from the socket that belongs to the application.
+ */
+TLSREC_API enum tlsrec_status tlsrec_step(struct tlsrec_conn *conn);
+
+/*
+ * Steps and polls until done or failed: TLSREC_DONE or TLSREC_ERROR. timeout_ms bounds the
+ * whole handshake; negative: no bound.
+ */
+TLSREC_API enum tlsrec_status tlsrec_handshake(struct tlsrec_conn *conn, int timeout_ms);
+
+/* What was negotiated. Fields may be added at the end in later versions. */
+struct tlsrec_info {
+	int version;			/* TLSREC_TLS_1_2 or _1_3 */
+	const char *version_name;	/* "TLS 1.3" */
+	const char *suite;		/* "TLS_AES_128_GCM_SHA256" (name in the RFCs) */
+	const char *cipher;		/* "AES-128-GCM" */
+	const char *kex;		/* "ECDHE", "DHE", "RSA", "PSK" */
+	const char *group;		/* "X25519", "DH 2048 bits"; "" for RSA key exchange */
+	const char *signature;		/* server's handshake signature; "" if it made none */
+	const char *alpn;		/* "" if none */
+	const char *sni;		/* server name the client sent; "" if none */
+	int resumed;
+	const struct tlsrec_cert *peer;	/* peer's certificate; NULL if it showed none */
+	int verified;			/* 1: peer's certificate passed every check */
+	const char *verdict;		/* in words; "" if verified or there is nothing to verify */
+	enum tlsrec_ocsp_verdict ocsp;
+	const char *ocsp_reason;	/* in words */
+	const char *ulp;		/* ULP that holds the keys; "" if none was installed */
+	uint64_t tx_seq;		/* sequence numbers the kernel started with */
+	uint64_t rx_seq;
+};
+
+/*
+ * Never NULL; complete after TLSREC_DONE. After an error it holds what was known by then: the
+ * peer's certificate and the verdict, for example.
+ */
+TLSREC_API const struct tlsrec_info *tlsrec_conn_info(struct tlsrec_conn *conn);
+
+/* The chain the peer sent, PEM, leaf first, malloc'ed: free() it. NULL if it sent none. */
+TLSREC_API char *tlsrec_conn_peer_pem(struct tlsrec_conn *conn);
+
+/*
+ * Sessions as opaque bytes (they contain secrets: store them as such). tlsrec_conn_session()
+ * returns a malloc'ed copy of the newest one and its length, or NULL if there is none: with
+ * TLS 1.3 it comes with a ticket after the handshake (tlsrec_recv(), tlsrec_control()).
+ * tlsrec_conn_set_session(), before the first step, offers it to the server; it is refused
+ * when the certificate in it is not for this connection's host or is out of date.
+ */
+TLSREC_API unsigned char *tlsrec_conn_session(struct tlsrec_conn *conn, size_t *len);
+TLSREC_API int tlsrec_conn_set_session(struct tlsrec_conn *conn, const unsigned char *data,
+				       size_t len);
+
+/* ---- after the handshake: records that are not application data -------------------------- */
+
+enum tlsrec_control {
+	TLSREC_CONTROL_ERROR = -1,	/* fatal: tlsrec_conn_error(); errno as tlsrec_recv() */
+	TLSREC_CONTROL_NONE = 0,	/* nothing is pending now */
+	TLSREC_CONTROL_DATA,		/* application data is next: read it */
+	TLSREC_CONTROL_HANDLED,		/* a ticket (kept as session) or a warning was taken */
+	TLSREC_CONTROL_CLOSED,		/* close_notify: the peer will send nothing more */
+	TLSREC_CONTROL_EOF,		/* the peer closed TCP without close_notify */
+};
+
+/*
+ * Takes at most one control record from the socket (after read() failed with EIO, say) and
+ * does what TLS wants done with it. Never blocks.
+ */
+TLSREC_API enum tlsrec_control tlsrec_control(struct tlsrec_conn *conn);
+
+/*
+ * Like recv(2) on the socket, with control records dealt with out of sight. flags: MSG_DONTWAIT,
+ * MSG_WAITALL. Returns 0 at the end; tlsrec_conn_closed() says whether it was a clean one.
+ * errno besides recv's own: EPROTO (fatal alert, or a message that must not come),
+ * EKEYEXPIRED (the peer updated its key); tlsrec_conn_error() has the sentence.
+ */
+TLSREC_API ssize_t tlsrec_recv(struct tlsrec_conn *conn, void *buf, size_t len, int flags);
+
+/* 1 once the peer's close_notify has been read. */
+TLSREC_API int tlsrec_conn_closed(const struct tlsrec_conn *conn);
+
+/*
+ * Alert and close_notify on a socket that carries kernel TLS; no connection object needed.
+ * 0, or -1 with errno of sendmsg(2).
+ */
+TLSREC_API int tlsrec_send_alert(int fd, int level, int description);
+TLSREC_API int tlsrec_close_notify(int fd);
+
+/*
+ * Whether this kernel offers the ULP: 0, or -1 with a sentence in buf of size bytes. Opens a
+ * loopback connection to find out, since a ULP can only be set on a connected socket.
+ */
+TLSREC_API int tlsrec_probe(const char *ulp, char *buf, size_t size);
+
+/* "0.1.0 (OpenSSL 3.0.19 ...)". */
+TLSREC_API const char *tlsrec_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
