@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* What an HTTP file server must know about files, without HTTP: ranges, types, dates, listings. */
+#ifndef TLSREC_FILES_H
+#define TLSREC_FILES_H
+
+#include <stdint.h>
+#include <sys/stat.h>
+#include <time.h>
+
+enum range {
+	RANGE_WHOLE,		/* no range, or one this server may ignore: send everything */
+	RANGE_PART,
+	RANGE_UNSATISFIABLE,
+};
+
+/* Read a Range header (NULL if there is none) for a file of `size` bytes. */
+enum range parse_range(const char *header, uint64_t size, uint64_t *first, uint64_t *count);
+
+const char *content_type(const char *path);
+
+/* RFC 9110 dates. http_time() returns -1 for anything but the preferred form. */
+void http_date(time_t t, char buf[32]);
+time_t http_time(const char *s);
+
+/* A validator that changes when the file does, with its quotes. */
+void etag(const struct stat *st, char buf[64]);
+
+/* Whether an If-None-Match header names this tag. */
+int etag_matches(const char *header, const char *tag);
+
+/*
+ * Open what the path of a URL names, never outside of dir. Only regular files and directories are opened.
+ * Returns a descriptor and fills st, or -1 with errno.
+ */
+int open_beneath(int dir, const char *path, struct stat *st);
+
+/* An HTML page that lists a directory; the caller frees it. NULL with errno. */
+char *list_directory(int dir, const char *path, size_t *len);
+
+#endif

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT
+/* Ranges, content types, dates, validators, paths and listings of the file server. */
+#include "files.h"
+#include "tap.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct {
+	const char *header;
+	uint64_t size;
+	enum range want;
+	uint64_t first, count;
+} ranges[] = {
+	{ NULL, 100, RANGE_WHOLE, 0, 0 },
+	{ "bytes=0-0", 100, RANGE_PART, 0, 1 },
+	{ "bytes=0-99", 100, RANGE_PART, 0, 100 },
+	{ "bytes=0-100", 100, RANGE_PART, 0, 100 },
+	{ "bytes=10-19", 100, RANGE_PART, 10, 10 },
+	{ "BYTES=10-19", 100, RANGE_PART, 10, 10 },
+	{ "bytes=99-", 100, RANGE_PART, 99, 1 },
+	{ "bytes=0-", 100, RANGE_PART, 0, 100 },
+	{ "bytes=-1", 100, RANGE_PART, 99, 1 },
+	{ "bytes=-100", 100, RANGE_PART, 0, 100 },
+	{ "bytes=-101", 100, RANGE_PART, 0, 100 },
+	{ "bytes=5-18446744073709551615", 100, RANGE_PART, 5, 95 },
+	{ "bytes=5-99999999999999999999999", 100, RANGE_PART, 5, 95 },
+	{ "bytes=100-", 100, RANGE_UNSATISFIABLE, 0, 0 },
+	{ "bytes=100-200", 100, RANGE_UNSATISFIABLE, 0, 0 },
+	{ "bytes=-0", 100, RANGE_UNSATISFIABLE, 0, 0 },
+	{ "bytes=0-", 0, RANGE_UNSATISFIABLE, 0, 0 },
+	{ "bytes=-5", 0, RANGE_UNSATISFIABLE, 0, 0 },
+	{ "bytes=18446744073709551615-", 100, RANGE_UNSATISFIABLE, 0, 0 },
+	{ "bytes=99999999999999999999999-", 100, RANGE_UNSATISFIABLE, 0, 0 },
+	{ "bytes=19-10", 100, RANGE_WHOLE, 0, 0 },
+	{ "bytes=0-1,5-6", 100, RANGE_WHOLE, 0, 0 },
+	{ "bytes=", 100, RANGE_WHOLE, 0, 0 },
+	{ "bytes=-", 100, RANGE_WHOLE, 0, 0 },
+	{ "bytes=5", 100, RANGE_WHOLE, 0, 0 },
+	{ "bytes=a-b", 100, RANGE_WHOLE, 0, 0 },
+	{ "bytes=1-b", 100, RANGE_WHOLE, 0, 0 },
+	{ "bytes= 1-2", 100, RANGE_WHOLE, 0, 0 },
+	{ "items=0-1", 100, RANGE_WHOLE, 0, 0 },
+	{ "", 100, RANGE_WHOLE, 0, 0 },
+};
+
+static void test_ranges(void)
+{
+	for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
+		uint64_t first = 0, count = 0;
+		enum range got = parse_range(ranges[i].header, ranges[i].size, &first, &count);
+
+		ok(got == ranges[i].want &&
+		   (got != RANGE_PART || (first == ranges[i].first && count == ranges[i].count)),
+		   "Range \"%s\" of %ju bytes", ranges[i].header ? ranges[i].header : "(none)",
+		   (uintmax_t)ranges[i].size);
+	}
+}
+
+static void test_headers(void)
+{
+	struct stat st = { .st_ino = 1, .st_size = 2, .st_mtim = { 3, 4 } };
+	char date[32], tag[64], tag2[64];
+
+	ok(!strncmp(content_type("a/b.HTML"), "text/html", 9), "the case of an extension does not matter");
+	ok(!strcmp(content_type("a.b/c"), "application/octet-stream"), "a dot in a directory is no extension");
+	ok(!strcmp(content_type("x.tar.gz"), "application/gzip"), "the last extension counts");
+	http_date(784111777, date);
+	ok(!strcmp(date, "Sun, 06 Nov 1994 08:49:37 GMT"), "a date is written as RFC 9110 wants it");
+	ok(http_time(date) == 784111777, "and read again");
+	ok(http_time("yesterday") == -1 && http_time("") == -1, "what is not a date is refused");
+	etag(&st, tag);
+	st.st_mtim.tv_nsec = 5;
+	etag(&st, tag2);
+	ok(strcmp(tag, tag2), "a file changed within the second gets another tag");
+	ok(etag_matches(tag, tag) && etag_matches("*", tag) && !etag_matches(tag2, tag),
+	   "If-None-Match compares tags");
+}
+
+static void put(const char *path, const char *text)
+{
+	int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		perror(path);
+	close(fd);
+}
+
+static bool opens(int dir, const char *path)
+{
+	struct stat st;
+	int fd = open_beneath(dir, path, &st);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+static void test_paths(void)
+{
+	static const char *const outside[] = {
+		"..", "/..", "/../", "../secret", "/../secret", "/sub/../../secret", "/sub/../../../secret",
+		"//..//secret", "/out", "/outdir/secret", "/abs", "/proc-link/cwd/secret", "/none", "/fifo",
+		"/index.html/", "/index.html/x", "/sub/..hidden", "/etc/passwd",
+	};
+	static const char *const inside[] = {
+		"", "/", "//", "/.", "/index.html", "//index.html", "/sub", "/sub/", "/sub/a b.txt",
+		"/sub/../index.html", "/in",
+	};
+	char top[] = "/tmp/tlsrec-test-XXXXXX", cmd[64], *page;
+	size_t len = 0;
+	int dir;
+
+	if (!mkdtemp(top) || chdir(top)) {
+		ok(false, "a temporary directory");
+		return;
+	}
+	put("secret", "secret");
+	if (mkdir("www", 0755) || chdir("www") || mkdir("sub", 0755) || mkfifo("fifo", 0644) ||
+	    symlink("../secret", "out") || symlink("..", "outdir") ||
+	    symlink("/etc/passwd", "abs") || symlink("sub/a b.txt", "in") ||
+	    symlink("/proc/self", "proc-link"))
+		perror(top);
+	put("index.html", "hello");
+	put("sub/a b.txt", "hello");
+	put("a:b<&>\"'%?#.txt", "x");
+	put(".hidden", "x");
+	dir = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (size_t i = 0; i < sizeof(outside) / sizeof(outside[0]); i++)
+		ok(!opens(dir, outside[i]), "\"%s\" is not served", outside[i]);
+	for (size_t i = 0; i < sizeof(inside) / sizeof(inside[0]); i++)
+		ok(opens(dir, inside[i]), "\"%s\" is served", inside[i]);
+	page = list_directory(dir, "/<sub>/", &len);
+	ok(page && len == strlen(page), "a directory is listed");
+	ok(page && strstr(page, "href=\"./a%3Ab%3C%26%3E%22%27%25%3F%23.txt\"") &&
+	   strstr(page, "a:b&lt;&amp;&gt;&quot;") && strstr(page, "&lt;sub&gt;"),
+	   "names are quoted in the listing");
+	ok(page && strstr(page, "href=\"./sub/\"") && !strstr(page, "hidden"),
+	   "directories end in a slash, hidden files stay hidden");
+	free(page);
+	close(dir);
+	snprintf(cmd, sizeof(cmd), "rm -rf %s", top);
+	if (chdir("/") || system(cmd))
+		perror(cmd);
+}
+
+int main(void)
+{
+	test_ranges();
+	test_headers();
+	test_paths();
+	return done();
+}
