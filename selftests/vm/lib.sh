@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash disable=SC2034  # used where this is sourced
+# Shared by the scripts of the rig: where things are, and how to enter a build
+# root. Sourced, never run.
+
+TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+VM=$TOP/selftests/vm
+BUILD=$TOP/build
+CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/tlsrec
+MIRROR=${TLSREC_MIRROR:-http://deb.debian.org/debian}
+MIRROR_SECURITY=${TLSREC_MIRROR_SECURITY:-http://deb.debian.org/debian-security}
+STOCK_KERNELS="6.1 6.12 7.2"
+
+say() { printf '%s\n' "$*" >&2; }
+die() { say "${0##*/}: $*"; exit 1; }
+
+# Runs a command as root, by sudo when somebody else calls.
+as_root() {
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	elif command -v sudo >/dev/null; then
+		sudo -- "$@"
+	else
+		die "needs root (or sudo) to run: $*"
+	fi
+}
+
+# A kernel is known by its series (6.12) on the command line; these say which
+# Debian release it comes from, and what its packages are called there.
+suite_of() {
+	case $1 in
+	6.1|6.12|debug) echo bookworm ;;
+	7.2) echo trixie ;;
+	*) die "unknown kernel '$1' (known: $STOCK_KERNELS debug)" ;;
+	esac
+}
+
+# Everything in the cache is named after a hash of what it is made from, so that
+# a change of the recipe makes a new one and nothing has to be thrown away.
+digest() { cat "$@" | sha256sum | cut -c1-12; }
+
+root_dir() { echo "$CACHE/root-$1-$(digest "$VM/packages/build-$1")"; }
+guest_image() { echo "$CACHE/guest-$(digest "$VM/packages/guest").squashfs"; }
+# The kernel belongs to the build root that has its headers: same name, so they
+# are replaced together.
+kernel_dir() {
+	local root
+	root=$(root_dir "$(suite_of "$1")")
+	echo "$CACHE/kernel-$1-${root##*-}"
+}
+kernel_release() { cat "$(kernel_dir "$1")/release"; }
+
+# in_root SUITE COMMAND...: runs a command in a build root, as the calling user,
+# in the current directory; the repository and the cache are where they are
+# outside. The mounts are in a namespace of their own and vanish with it.
+in_root() {
+	local root
+	root=$(root_dir "$1")
+	shift
+	# shellcheck disable=SC2016  # expanded by the inner shell
+	as_root unshare --mount --propagation private bash -c '
+		set -e
+		root=$1 who=$2 cwd=$3 top=$4 cache=$5
+		shift 5
+		mount -t proc proc "$root/proc"
+		mount --rbind /dev "$root/dev"
+		for d in "$top" "$cache"; do
+			mkdir -p "$root$d"
+			mount --bind "$d" "$root$d"
+		done
+		exec chroot --userspec="$who" "$root" env -i -C "$cwd" HOME=/tmp \
+			PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 \
+			XDG_CACHE_HOME="${cache%/tlsrec}" "$@"
+	' in_root "$root" "$(id -u):$(id -g)" "$PWD" "$TOP" "$CACHE" "$@"
+}
+
+source_dir() {
+	local root
+	root=$(root_dir bookworm)
+	echo "$CACHE/linux-6.12-${root##*-}"
+}
