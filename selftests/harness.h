@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * kselftest_harness.h with what every suite here wants on top: a longer time-out (the debug kernel under full emulation
+ * is some fifty times slower than hardware), and variants for both protocol versions and both key sizes.
+ */
+#ifndef HARNESS_H
+#define HARNESS_H
+
+#include <kselftest_harness.h>
+#include "tlsrec_test.h"
+
+#undef TEST_TIMEOUT_DEFAULT
+#define TEST_TIMEOUT_DEFAULT 150
+
+#define TT_VARIANT_FIELDS enum tt_family family; uint16_t version, cipher
+
+#define TT_VARIANT(fixture, name, fam, ver, ciph)				\
+	FIXTURE_VARIANT_ADD(fixture, name) {					\
+		.family = fam, .version = ver, .cipher = ciph			\
+	}
+
+/* every version and key size once, the address families spread over them */
+#define TT_VARIANTS(fixture)									\
+	TT_VARIANT(fixture, tls12_gcm128_ip4, TT_IP4, TLS_1_2_VERSION, TLS_CIPHER_AES_GCM_128);	\
+	TT_VARIANT(fixture, tls12_gcm256_ip6, TT_IP6, TLS_1_2_VERSION, TLS_CIPHER_AES_GCM_256);	\
+	TT_VARIANT(fixture, tls13_gcm128_ip4, TT_IP4, TLS_1_3_VERSION, TLS_CIPHER_AES_GCM_128);	\
+	TT_VARIANT(fixture, tls13_gcm256_mapped, TT_MAPPED, TLS_1_3_VERSION, TLS_CIPHER_AES_GCM_256)
+
+/* every version, key size and address family */
+#define TT_VARIANTS_ALL(fixture)								\
+	TT_VARIANTS(fixture);									\
+	TT_VARIANT(fixture, tls12_gcm128_ip6, TT_IP6, TLS_1_2_VERSION, TLS_CIPHER_AES_GCM_128);	\
+	TT_VARIANT(fixture, tls12_gcm128_mapped, TT_MAPPED, TLS_1_2_VERSION, TLS_CIPHER_AES_GCM_128); \
+	TT_VARIANT(fixture, tls12_gcm256_ip4, TT_IP4, TLS_1_2_VERSION, TLS_CIPHER_AES_GCM_256);	\
+	TT_VARIANT(fixture, tls12_gcm256_mapped, TT_MAPPED, TLS_1_2_VERSION, TLS_CIPHER_AES_GCM_256); \
+	TT_VARIANT(fixture, tls13_gcm128_ip6, TT_IP6, TLS_1_3_VERSION, TLS_CIPHER_AES_GCM_128);	\
+	TT_VARIANT(fixture, tls13_gcm128_mapped, TT_MAPPED, TLS_1_3_VERSION, TLS_CIPHER_AES_GCM_128); \
+	TT_VARIANT(fixture, tls13_gcm256_ip4, TT_IP4, TLS_1_3_VERSION, TLS_CIPHER_AES_GCM_256);	\
+	TT_VARIANT(fixture, tls13_gcm256_ip6, TT_IP6, TLS_1_3_VERSION, TLS_CIPHER_AES_GCM_256)
+
+/* a system call that must fail with this errno */
+#define EXPECT_ERR(err, call) do {						\
+	long __r, __e;								\
+										\
+	errno = 0;								\
+	__r = (call);								\
+	__e = __r < 0 ? errno : 0;						\
+	EXPECT_EQ(err, __e)							\
+		TH_LOG("%s: result %ld, %s", #call, __r, strerror(__e));	\
+} while (0)
+
+#define EXPECT_BYTES(buf, len, pos) EXPECT_EQ(-1, tt_diff(buf, len, pos))
+#define ASSERT_BYTES(buf, len, pos) ASSERT_EQ(-1, tt_diff(buf, len, pos))
+
+#endif

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What every selftest of tlsrec needs: TCP pairs, key installation, and TLS records made and opened in user space,
+ * so that one end of a connection can be a bare TCP socket that says or checks exactly what is on the wire.
+ *
+ * Functions that cannot fail in a working environment end the test with a line on stderr when they do (tt_die), so
+ * that tests read as what they test. Functions under test return what the system call returned.
+ */
+#ifndef TLSREC_TEST_H
+#define TLSREC_TEST_H
+
+#include <errno.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <linux/tls.h>
+
+#ifndef SOL_TLS
+#define SOL_TLS 282
+#endif
+#ifndef TCP_ULP
+#define TCP_ULP 31
+#endif
+#ifndef TLS_TX_ZEROCOPY_RO
+#define TLS_TX_ZEROCOPY_RO 3
+#endif
+#ifndef TLS_RX_EXPECT_NO_PAD
+#define TLS_RX_EXPECT_NO_PAD 4
+#endif
+#ifndef TLS_TX_MAX_PAYLOAD_LEN
+#define TLS_TX_MAX_PAYLOAD_LEN 5
+#endif
+
+#define TT_ALERT 21
+#define TT_HANDSHAKE 22
+#define TT_DATA 23
+
+#define TT_MAX 16384			/* payload of a full record */
+#define TT_REC_MAX (TT_MAX + 1024)	/* room for any record these tests make */
+
+enum tt_family { TT_IP4, TT_IP6, TT_MAPPED };
+
+/* One direction's key, and the number of the next record. */
+struct tt_key {
+	uint16_t version;
+	uint16_t cipher;
+	uint8_t key[32];
+	uint8_t salt[4];
+	uint8_t iv[8];
+	uint64_t seq;
+};
+
+union tt_info {
+	struct tls_crypto_info info;
+	struct tls12_crypto_info_aes_gcm_128 gcm128;
+	struct tls12_crypto_info_aes_gcm_256 gcm256;
+};
+
+/* A record to be made. Zero means "as it should be" for every field but type, data and len. */
+struct tt_rec {
+	uint8_t type;			/* content type: 0 makes a TLS 1.3 record without one */
+	const void *data;
+	size_t len;
+	size_t pad;			/* TLS 1.3: zero bytes behind the content type */
+	uint16_t outer_version;
+	uint8_t outer_type;
+};
+
+/* A record that was opened. */
+struct tt_opened {
+	uint8_t outer_type;
+	uint16_t outer_version;
+	uint8_t nonce[8];		/* TLS 1.2: the explicit part */
+	size_t wire_len;		/* with the header */
+	uint8_t type;
+	size_t pad;
+	size_t len;
+	uint8_t data[TT_REC_MAX];
+};
+
+void tt_die(const char *file, int line, const char *what) __attribute__((noreturn));
+#define TT_DIE(what) tt_die(__FILE__, __LINE__, what)
+#define TT_MUST(cond) do { if (!(cond)) TT_DIE(#cond); } while (0)
+
+/* the name of the ULP under test: environment variable ULP, "tlsrec" without it */
+const char *tt_ulp_name(void);
+bool tt_ulp_is_intree(void);
+bool tt_debug_kernel(void);
+
+/* TCP: fd[0] connected to fd[1], TCP_NODELAY on both */
+void tt_tcp_pair(enum tt_family family, int fd[2]);
+int tt_listener(enum tt_family family, struct sockaddr_storage *addr, socklen_t *len);
+int tt_connect(enum tt_family family, const struct sockaddr_storage *addr, socklen_t len);
+
+/* set the ULP / a key: results of setsockopt */
+int tt_ulp(int fd);
+int tt_key_set(int fd, int dir, const struct tt_key *k);
+int tt_key_get(int fd, int dir, const struct tt_key *like, struct tt_key *k);
+socklen_t tt_key_pack(const struct tt_key *k, union tt_info *info);
+struct tt_key tt_key_make(uint16_t version, uint16_t cipher, unsigned int seed);
+/* ULP and keys at once; a NULL key leaves that direction plain */
+void tt_install(int fd, const struct tt_key *tx, const struct tt_key *rx);
+
+/* bytes around the plaintext on the wire, all of it */
+size_t tt_overhead(const struct tt_key *k);
+/* make one record, advance k->seq; returns its length on the wire */
+size_t tt_seal(struct tt_key *k, const struct tt_rec *r, uint8_t *out);
+/* 0 and *o filled, k->seq advanced; -1 when it does not authenticate */
+int tt_open(struct tt_key *k, const uint8_t *rec, size_t len, struct tt_opened *o);
+/* seal and write to a bare TCP socket */
+void tt_send_rec(int fd, struct tt_key *k, const struct tt_rec *r);
+void tt_send_data(int fd, struct tt_key *k, uint8_t type, const void *data, size_t len);
+/* read exactly one record from a bare TCP socket: 1, 0 at end of file (between records), -1 when it is bad */
+int tt_recv_rec(int fd, struct tt_key *k, struct tt_opened *o);
+
+/* plain write and read of exactly so many bytes */
+void tt_write(int fd, const void *buf, size_t len);
+void tt_write_slow(int fd, const void *buf, size_t len, size_t step);
+size_t tt_read(int fd, void *buf, size_t len);
+
+/* sendmsg and recvmsg with a record type */
+ssize_t tt_send_type(int fd, uint8_t type, const void *buf, size_t len, int flags);
+/* *type is 0 when the kernel gave none */
+ssize_t tt_recv_type(int fd, void *buf, size_t len, int flags, uint8_t *type, int *msg_flags);
+
+/* reproducible bytes by position in a stream; diff: offset of the first wrong byte, or -1 */
+void tt_fill(void *buf, size_t len, uint64_t pos);
+ssize_t tt_diff(const void *buf, size_t len, uint64_t pos);
+
+int tt_poll(int fd, short events, int ms);
+uint64_t tt_bytes_received(int fd);
+void tt_wait_received(int fd, uint64_t bytes);
+void tt_nonblock(int fd, bool on);
+void tt_sockopt(int fd, int level, int opt, int val);
+int tt_sockopt_get(int fd, int level, int opt);
+uint64_t tt_now_ms(void);
+uint32_t tt_rand(uint64_t *state);
+#endif
