@@ -9,6 +9,8 @@ BUILD=$TOP/build
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/tlsrec
 MIRROR=${TLSREC_MIRROR:-http://deb.debian.org/debian}
 MIRROR_SECURITY=${TLSREC_MIRROR_SECURITY:-http://deb.debian.org/debian-security}
+# Where depmod is; not every user looks there.
+PATH=$PATH:/usr/sbin:/sbin
 STOCK_KERNELS="6.1 6.12 7.2"
 
 say() { printf '%s\n' "$*" >&2; }
@@ -41,14 +43,30 @@ digest() { cat "$@" | sha256sum | cut -c1-12; }
 
 root_dir() { echo "$CACHE/root-$1-$(digest "$VM/packages/build-$1")"; }
 guest_image() { echo "$CACHE/guest-$(digest "$VM/packages/guest").squashfs"; }
-# The kernel belongs to the build root that has its headers: same name, so they
-# are replaced together.
+# Stock kernels belong to the build root that has their headers.
 kernel_dir() {
 	local root
-	root=$(root_dir "$(suite_of "$1")")
-	echo "$CACHE/kernel-$1-${root##*-}"
+	case $1 in
+	debug)
+		echo "$CACHE/kernel-debug-$(source_version)-gcc$(root_version gcc)-$(
+			digest "$VM/debug.config")"
+		;;
+	*)
+		root=$(root_dir "$(suite_of "$1")")
+		echo "$CACHE/kernel-$1-${root##*-}"
+		;;
+	esac
 }
 kernel_release() { cat "$(kernel_dir "$1")/release"; }
+
+# root_version PACKAGE: of a package in bookworm's build root.
+root_version() {
+	dpkg-query --admindir="$(root_dir bookworm)/var/lib/dpkg" -W -f '${Version}\n' "$1" |
+		sed 's/.*://' | tail -n 1
+}
+# Linux 6.12's source is that of the headers.
+source_version() { root_version 'linux-headers-6.12*-common'; }
+source_dir() { echo "$CACHE/linux-source-$(source_version)"; }
 
 # in_root SUITE COMMAND...: runs a command in a build root, as the calling user,
 # in the current directory; the repository and the cache are where they are
@@ -72,10 +90,4 @@ in_root() {
 			PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 \
 			XDG_CACHE_HOME="${cache%/tlsrec}" "$@"
 	' in_root "$root" "$(id -u):$(id -g)" "$PWD" "$TOP" "$CACHE" "$@"
-}
-
-source_dir() {
-	local root
-	root=$(root_dir bookworm)
-	echo "$CACHE/linux-6.12-${root##*-}"
 }
