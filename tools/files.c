@@ -189,12 +189,31 @@ static void put_html(FILE *f, const char *s)
 	}
 }
 
-static void put_url(FILE *f, const char *s)
+/* Bytes of a URL; a slash only where `also` has one. */
+static void put_url(FILE *f, const char *s, const char *also)
 {
 	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
 
 	for (; *s; s++)
-		fprintf(f, strchr(plain, *s) ? "%c" : "%%%02X", (unsigned char)*s);
+		fprintf(f, strchr(plain, *s) || strchr(also, *s) ? "%c" : "%%%02X",
+			(unsigned char)*s);
+}
+
+char *url_of_directory(const char *path)
+{
+	char *url = NULL;
+	size_t len;
+	FILE *f;
+
+	f = open_memstream(&url, &len);
+	if (!f)
+		return NULL;
+	/* Two slashes in front would be read as the name of another host. */
+	while (path[0] == '/' && path[1] == '/')
+		path++;
+	put_url(f, path, "/");
+	fputc('/', f);
+	return fclose(f) ? NULL : url;
 }
 
 static int visible(const struct dirent *d)
@@ -216,7 +235,7 @@ static void put_entry(FILE *f, int dir, const char *name)
 	http_date(st.st_mtim.tv_sec, date);
 	/* "./" keeps a name with a colon in it from being read as a scheme. */
 	fputs("<tr><td><a href=\"./", f);
-	put_url(f, name);
+	put_url(f, name, "");
 	fputs(is_dir ? "/\">" : "\">", f);
 	put_html(f, name);
 	fputs(is_dir ? "/</a></td><td></td>" : "</a></td>", f);

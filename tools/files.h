@@ -34,6 +34,9 @@ int etag_matches(const char *header, const char *tag);
  */
 int open_beneath(int dir, const char *path, struct stat *st);
 
+/* The path of a directory as a URL that ends in a slash; the caller frees it. */
+char *url_of_directory(const char *path);
+
 /* An HTML page that lists a directory; the caller frees it. NULL with errno. */
 char *list_directory(int dir, const char *path, size_t *len);
 

@@ -80,6 +80,24 @@ static void test_headers(void)
 	   "If-None-Match compares tags");
 }
 
+static void test_directory_url(void)
+{
+	static const char *const urls[][2] = {
+		{ "/a", "/a/" },
+		{ "/a b/c?d", "/a%20b/c%3Fd/" },
+		{ "//evil.example", "/evil.example/" },
+		{ "///evil.example", "/evil.example/" },
+		{ "/a\r\nSet-Cookie: x", "/a%0D%0ASet-Cookie%3A%20x/" },
+	};
+
+	for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++) {
+		char *url = url_of_directory(urls[i][0]);
+
+		ok(url && !strcmp(url, urls[i][1]), "a directory is redirected to %s", urls[i][1]);
+		free(url);
+	}
+}
+
 static void put(const char *path, const char *text)
 {
 	int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
@@ -151,6 +169,7 @@ int main(void)
 {
 	test_ranges();
 	test_headers();
+	test_directory_url();
 	test_paths();
 	return done();
 }

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/* The client side that `tlsrec connect` and `tlsrec trace` have in common: options and handshake. */
+#ifndef TLSREC_CLIENT_H
+#define TLSREC_CLIENT_H
+
+#include "common.h"
+
+#include <argp.h>
+#include <tlsrec.h>
+
+#define CLIENT_MAX_CRLS 16
+
+struct client_options {
+	struct endpoint peer;
+	bool have_peer;
+	int family;
+	long timeout_s;
+	const char *cafile, *capath;
+	const char *crls[CLIENT_MAX_CRLS];
+	int crl_count;
+	bool no_verify;
+	enum tlsrec_ocsp_mode ocsp;
+	long min_rsa_bits, min_ec_bits;
+	const char *name, *sni;
+	const char *cert, *key;
+	const char *alpn, *ciphers, *groups;
+	int min_version, max_version;
+	const char *session_file;
+	const char *ulp;
+};
+
+void client_defaults(struct client_options *o);
+
+/* Parses what the two commands share; its input is a struct client_options. */
+extern const struct argp client_argp;
+
+/* A library context set up as the options say; NULL after saying why not. */
+struct tlsrec_ctx *client_context(const struct client_options *o);
+
+/* A connection ready for its first step; NULL after saying why not. */
+struct tlsrec_conn *client_prepare(const struct client_options *o, struct tlsrec_ctx *ctx, int fd);
+
+/* The exit status for a connection that failed. */
+enum status client_failure(const struct tlsrec_conn *conn);
+
+/* Keep the newest session for the next time. */
+bool client_save_session(const struct client_options *o, struct tlsrec_conn *conn);
+
+#endif

@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: MIT
+#include "httpd.h"
+
+#include "common.h"
+#include "files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <microhttpd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { MAX_THREADS = 16 };
+
+static struct httpd_config config;
+
+/* libmicrohttpd allows no thread pool without a listening socket: several servers of one thread each. */
+static struct MHD_Daemon *daemons[MAX_THREADS];
+static unsigned int daemon_count, next_daemon;
+
+/* Visits on their way into libmicrohttpd, by descriptor. */
+static struct visit **arrivals;
+static size_t arrivals_size;
+
+struct request {
+	char *url;
+	char method[8];
+	struct timespec start;
+	unsigned int status;
+	uint64_t bytes;
+};
+
+/* ---- answers ---- */
+
+static void add_validators(struct MHD_Response *r, const struct stat *st)
+{
+	char tag[64], date[32];
+
+	etag(st, tag);
+	http_date(st->st_mtim.tv_sec, date);
+	MHD_add_response_header(r, MHD_HTTP_HEADER_ETAG, tag);
+	MHD_add_response_header(r, MHD_HTTP_HEADER_LAST_MODIFIED, date);
+	MHD_add_response_header(r, MHD_HTTP_HEADER_ACCEPT_RANGES, "bytes");
+}
+
+static enum MHD_Result answer(struct MHD_Connection *c, struct request *req, unsigned int status,
+			      uint64_t bytes, struct MHD_Response *r)
+{
+	enum MHD_Result result;
+
+	if (!r)
+		return MHD_NO;
+	req->status = status;
+	req->bytes = strcmp(req->method, "HEAD") ? bytes : 0;
+	result = MHD_queue_response(c, status, r);
+	MHD_destroy_response(r);
+	return result;
+}
+
+static enum MHD_Result answer_text(struct MHD_Connection *c, struct request *req, unsigned int status,
+				   const char *text, const char *header, const char *value)
+{
+	struct MHD_Response *r =
+		MHD_create_response_from_buffer(strlen(text), (void *)text, MHD_RESPMEM_MUST_COPY);
+
+	if (r) {
+		MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, "text/plain; charset=utf-8");
+		if (header)
+			MHD_add_response_header(r, header, value);
+	}
+	return answer(c, req, status, strlen(text), r);
+}
+
+static enum MHD_Result answer_errno(struct MHD_Connection *c, struct request *req, int err)
+{
+	if (err == EACCES || err == EPERM)
+		return answer_text(c, req, MHD_HTTP_FORBIDDEN, "This may not be read.\n", NULL, NULL);
+	if (err == EMFILE || err == ENFILE || err == ENOMEM)
+		return answer_text(c, req, MHD_HTTP_SERVICE_UNAVAILABLE,
+				   "Too many requests at once: try again.\n", NULL, NULL);
+	return answer_text(c, req, MHD_HTTP_NOT_FOUND, "There is no such file.\n", NULL, NULL);
+}
+
+static const char *request_header(struct MHD_Connection *c, const char *name)
+{
+	return MHD_lookup_connection_value(c, MHD_HEADER_KIND, name);
+}
+
+static bool not_modified(struct MHD_Connection *c, const struct stat *st)
+{
+	const char *none_match = request_header(c, MHD_HTTP_HEADER_IF_NONE_MATCH);
+	const char *since = request_header(c, MHD_HTTP_HEADER_IF_MODIFIED_SINCE);
+	char tag[64];
+
+	etag(st, tag);
+	if (none_match)
+		return etag_matches(none_match, tag);
+	return since && http_time(since) >= st->st_mtim.tv_sec;
+}
+
+/* If-Range: a range is wanted only of the file the client has the rest of. */
+static bool range_applies(struct MHD_Connection *c, const struct stat *st)
+{
+	const char *if_range = request_header(c, MHD_HTTP_HEADER_IF_RANGE);
+	char tag[64];
+
+	etag(st, tag);
+	return !if_range || !strcmp(if_range, tag) || http_time(if_range) == st->st_mtim.tv_sec;
+}
+
+static enum MHD_Result answer_file(struct MHD_Connection *c, struct request *req, const char *path,
+				   int fd, const struct stat *st)
+{
+	uint64_t size = (uint64_t)st->st_size, first = 0, count = size;
+	enum range range = RANGE_WHOLE;
+	struct MHD_Response *r;
+	char text[80];
+
+	if (not_modified(c, st)) {
+		close(fd);
+		r = MHD_create_response_from_buffer(0, (void *)"", MHD_RESPMEM_PERSISTENT);
+		if (r)
+			add_validators(r, st);
+		return answer(c, req, MHD_HTTP_NOT_MODIFIED, 0, r);
+	}
+	if (range_applies(c, st))
+		range = parse_range(request_header(c, MHD_HTTP_HEADER_RANGE), size, &first, &count);
+	if (range == RANGE_UNSATISFIABLE) {
+		close(fd);
+		snprintf(text, sizeof(text), "bytes */%" PRIu64, size);
+		return answer_text(c, req, MHD_HTTP_RANGE_NOT_SATISFIABLE,
+				   "The file is not that long.\n", MHD_HTTP_HEADER_CONTENT_RANGE, text);
+	}
+	r = MHD_create_response_from_fd_at_offset64(count, fd, first);
+	if (!r) {
+		close(fd);
+		return MHD_NO;
+	}
+	add_validators(r, st);
+	MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, content_type(path));
+	if (range == RANGE_WHOLE)
+		return answer(c, req, MHD_HTTP_OK, count, r);
+	snprintf(text, sizeof(text), "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, first,
+		 first + count - 1, size);
+	MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_RANGE, text);
+	return answer(c, req, MHD_HTTP_PARTIAL_CONTENT, count, r);
+}
+
+static enum MHD_Result answer_listing(struct MHD_Connection *c, struct request *req, int fd)
+{
+	struct MHD_Response *r;
+	size_t len;
+	char *page;
+
+	page = list_directory(fd, req->url, &len);
+	close(fd);
+	if (!page)
+		return answer_errno(c, req, errno);
+	r = MHD_create_response_from_buffer(len, page, MHD_RESPMEM_MUST_FREE);
+	if (r)
+		MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, "text/html; charset=utf-8");
+	return answer(c, req, MHD_HTTP_OK, len, r);
+}
+
+/* Links in a page are relative to the directory only if its name ends in a slash. */
+static enum MHD_Result answer_slash(struct MHD_Connection *c, struct request *req)
+{
+	char *location = url_of_directory(req->url);
+	enum MHD_Result result;
+
+	if (!location)
+		return MHD_NO;
+	result = answer_text(c, req, MHD_HTTP_MOVED_PERMANENTLY, "This is a directory.\n",
+			     MHD_HTTP_HEADER_LOCATION, location);
+	free(location);
+	return result;
+}
+
+static enum MHD_Result answer_directory(struct MHD_Connection *c, struct request *req, int fd)
+{
+	char index[4096];
+	struct stat st;
+	int page = -1;
+
+	if (req->url[strlen(req->url) - 1] != '/') {
+		close(fd);
+		return answer_slash(c, req);
+	}
+	if (snprintf(index, sizeof(index), "%sindex.html", req->url) < (int)sizeof(index))
+		page = open_beneath(config.dir, index, &st);
+	if (page >= 0 && S_ISREG(st.st_mode)) {
+		close(fd);
+		return answer_file(c, req, index, page, &st);
+	}
+	if (page >= 0)
+		close(page);
+	return answer_listing(c, req, fd);
+}
+
+static enum MHD_Result answer_request(struct MHD_Connection *c, struct request *req)
+{
+	struct stat st;
+	int fd;
+
+	if (strcmp(req->method, MHD_HTTP_METHOD_GET) && strcmp(req->method, MHD_HTTP_METHOD_HEAD))
+		return answer_text(c, req, MHD_HTTP_METHOD_NOT_ALLOWED,
+				   "Files can be read here, nothing else.\n", MHD_HTTP_HEADER_ALLOW,
+				   "GET, HEAD");
+	if (req->url[0] != '/')
+		return answer_text(c, req, MHD_HTTP_BAD_REQUEST, "The path must start with a slash.\n",
+				   NULL, NULL);
+	fd = open_beneath(config.dir, req->url, &st);
+	if (fd < 0)
+		return answer_errno(c, req, errno);
+	if (S_ISDIR(st.st_mode))
+		return answer_directory(c, req, fd);
+	return answer_file(c, req, req->url, fd, &st);
+}
+
+/* ---- what libmicrohttpd calls ---- */
+
+/* First when the headers are there, then for every piece of a body, then once more. */
+static enum MHD_Result on_request(void *cls, struct MHD_Connection *c, const char *url,
+				  const char *method, const char *version, const char *data,
+				  size_t *size, void **context)
+{
+	struct request *req = *context;
+
+	(void)cls, (void)version, (void)data;
+	if (!req) {
+		req = calloc(1, sizeof(*req));
+		if (!req)
+			return MHD_NO;
+		req->url = strdup(url);
+		snprintf(req->method, sizeof(req->method), "%s", method);
+		clock_gettime(CLOCK_MONOTONIC, &req->start);
+		*context = req;
+		return req->url ? MHD_YES : MHD_NO;
+	}
+	if (*size) {
+		*size = 0;
+		return MHD_YES;
+	}
+	return answer_request(c, req);
+}
+
+static struct visit *visit_of(struct MHD_Connection *c)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	return info ? info->socket_context : NULL;
+}
+
+/* A URL must not be able to forge a line of the log. */
+static void put_quoted(FILE *f, const char *s)
+{
+	for (; *s; s++) {
+		if (*s == '"' || *s == '\\')
+			fprintf(f, "\\%c", *s);
+		else if ((unsigned char)*s < 0x20 || *s == 0x7f)
+			fprintf(f, "\\x%02x", (unsigned char)*s);
+		else
+			fputc(*s, f);
+	}
+}
+
+static void log_request(const struct visit *visit, const struct request *req, bool complete)
+{
+	time_t now = time(NULL);
+	struct timespec end;
+	struct tm tm;
+	char date[32];
+
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));
+	flockfile(stdout);
+	printf("%s %s \"%s ", date, visit->peer, req->method);
+	put_quoted(stdout, req->url);
+	printf("\" %u %" PRIu64 " bytes, %.3f s, %s%s\n", req->status, req->bytes,
+	       (double)(end.tv_sec - req->start.tv_sec) +
+		       (double)(end.tv_nsec - req->start.tv_nsec) / 1e9,
+	       visit->note, complete ? "" : ", broken off");
+	fflush(stdout);
+	funlockfile(stdout);
+}
+
+static void on_completed(void *cls, struct MHD_Connection *c, void **context,
+			 enum MHD_RequestTerminationCode code)
+{
+	struct request *req = *context;
+	struct visit *visit = visit_of(c);
+
+	(void)cls;
+	if (!req)
+		return;
+	if (!config.quiet && visit && req->status)
+		log_request(visit, req, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
+	free(req->url);
+	free(req);
+	*context = NULL;
+}
+
+static void on_connection(void *cls, struct MHD_Connection *c, void **socket_context,
+			  enum MHD_ConnectionNotificationCode code)
+{
+	int fd = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+
+	(void)cls;
+	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+		*socket_context = arrivals[fd];
+		arrivals[fd] = NULL;
+	} else {
+		config.on_close(fd);
+		free(*socket_context);
+		*socket_context = NULL;
+	}
+}
+
+static void on_log(void *cls, const char *fmt, va_list ap)
+{
+	(void)cls, (void)fmt, (void)ap;
+}
+
+/* ---- life ---- */
+
+static struct MHD_Daemon *start_daemon(unsigned int limit)
+{
+	/*
+	 * Level-triggered poll: a TLS socket may have more to read after a short read, which libmicrohttpd
+	 * takes for "drained" when it uses edge-triggered epoll. MHD_USE_TURBO: no shutdown() before
+	 * on_close has had its chance to say goodbye.
+	 */
+	return MHD_start_daemon(MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC |
+					MHD_USE_TURBO | MHD_USE_ERROR_LOG,
+				0, NULL, NULL, on_request, NULL,
+				MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
+				MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
+				MHD_OPTION_NOTIFY_CONNECTION, on_connection, NULL,
+				MHD_OPTION_CONNECTION_TIMEOUT, config.idle_timeout_s,
+				MHD_OPTION_CONNECTION_LIMIT, limit, MHD_OPTION_END);
+}
+
+bool httpd_start(const struct httpd_config *c)
+{
+	struct rlimit files;
+
+	config = *c;
+	if (config.threads > MAX_THREADS)
+		config.threads = MAX_THREADS;
+	getrlimit(RLIMIT_NOFILE, &files);
+	arrivals_size = files.rlim_cur;
+	arrivals = calloc(arrivals_size, sizeof(arrivals[0]));
+	while (arrivals && daemon_count < config.threads) {
+		daemons[daemon_count] = start_daemon(config.connections);
+		if (!daemons[daemon_count])
+			break;
+		daemon_count++;
+	}
+	if (daemon_count == config.threads)
+		return true;
+	say("cannot start libmicrohttpd: %s.", strerror(errno));
+	httpd_stop();
+	return false;
+}
+
+void httpd_add(int fd, const struct sockaddr *sa, socklen_t len, struct visit *visit)
+{
+	struct MHD_Daemon *daemon = daemons[next_daemon++ % daemon_count];
+
+	if ((size_t)fd < arrivals_size) {
+		arrivals[fd] = visit;
+		if (MHD_add_connection(daemon, fd, sa, len) == MHD_YES)
+			return;
+		arrivals[fd] = NULL;
+		fd = -1;
+	}
+	config.on_close(fd);
+	free(visit);
+}
+
+void httpd_stop(void)
+{
+	while (daemon_count)
+		MHD_stop_daemon(daemons[--daemon_count]);
+	free(arrivals);
+	arrivals = NULL;
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+/* The tlsrec command: one word after it chooses what it does. */
+#include "common.h"
+
+#include <argp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <tlsrec.h>
+
+static const struct command {
+	const char *name;
+	int (*main)(int argc, char **argv);
+	const char *args, *what;
+} commands[] = {
+	{ "serve", serve_main, "DIR", "serve the files of a directory over HTTPS" },
+	{ "connect", connect_main, "HOST[:PORT]", "talk to a TLS server with standard input and output" },
+	{ "trace", trace_main, "HOST[:PORT]", "show a TLS handshake step by step" },
+};
+
+#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static void usage(FILE *f)
+{
+	fputs("Usage: tlsrec COMMAND [OPTION...] ARGUMENT\n"
+	      "TLS whose records are encrypted and decrypted by the kernel.\n\n", f);
+	for (size_t i = 0; i < COMMANDS; i++)
+		fprintf(f, "  tlsrec %-8s %-12s  %s\n", commands[i].name, commands[i].args,
+			commands[i].what);
+	fputs("\n\"tlsrec COMMAND --help\" lists the options of a command; tlsrec(1) says more.\n", f);
+}
+
+int main(int argc, char **argv)
+{
+	const char *word = argc > 1 ? argv[1] : "";
+	char name[64];
+
+	argp_err_exit_status = STATUS_USAGE;
+	/* A peer or a reader that goes away is an error to report, not a reason to die. */
+	signal(SIGPIPE, SIG_IGN);
+
+	for (size_t i = 0; i < COMMANDS; i++) {
+		if (strcmp(word, commands[i].name))
+			continue;
+		snprintf(name, sizeof(name), "tlsrec %s", commands[i].name);
+		argv[1] = name;
+		return commands[i].main(argc - 1, argv + 1);
+	}
+	if (!strcmp(word, "--help") || !strcmp(word, "-?") || !strcmp(word, "help")) {
+		usage(stdout);
+		return STATUS_OK;
+	}
+	if (!strcmp(word, "--version") || !strcmp(word, "-V")) {
+		printf("tlsrec " TLSREC_VERSION ", libtlsrec %s\n", tlsrec_version());
+		return STATUS_OK;
+	}
+	if (!*word)
+		usage(stderr);
+	else
+		say("there is no command \"%s\": serve, connect and trace are the ones there are "
+		    "(tlsrec --help).", word);
+	return STATUS_USAGE;
+}
