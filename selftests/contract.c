@@ -129,8 +129,9 @@ TEST_F(conn, ulp_without_keys_is_tcp)
 TEST_F(conn, exchange)
 {
 	install_both(self->fd, &self->ab, &self->ba);
-	for (int i = 0; i < 20; i++)
+	for (int i = 0; i < 20; i++) {
 		ASSERT_EQ(0, ping(self->fd[0], self->fd[1]));
+	}
 }
 
 /* the wrong key must not decrypt: proves that the tests do encrypt */
@@ -213,14 +214,16 @@ TEST_F(conn, sockmap_then_tls)
 		if (map < 0 && (errno == EINVAL || errno == ENOSYS))
 			SKIP(return, "kernel without sockmap");
 		ASSERT_LE(0, map);
-		if (prog >= 0)
+		if (prog >= 0) {
 			ASSERT_EQ(0, sockmap_attach(map, BPF_SK_MSG_VERDICT));
+		}
 		ASSERT_EQ(0, sockmap_update(map, 0, fd[0]));
 		/* the in-tree module refuses at the key, which is as good as at the ULP */
-		if (tt_ulp(fd[0]) == 0)
+		if (tt_ulp(fd[0]) == 0) {
 			EXPECT_ERR(EINVAL, tt_key_set(fd[0], TLS_TX, &self->ab));
-		else
+		} else {
 			EXPECT_EQ(EINVAL, errno);
+		}
 		/* and the socket is as it was */
 		EXPECT_EQ(0, ping(fd[0], fd[1]));
 		close(map);
@@ -265,8 +268,9 @@ TEST_F(conn, ulp_sockmap_key)
 	if (map < 0 && (errno == EINVAL || errno == ENOSYS))
 		SKIP(return, "kernel without sockmap");
 	ASSERT_EQ(0, tt_ulp(self->fd[0]));
-	if (sockmap_update(map, 0, self->fd[0]) == 0)
+	if (sockmap_update(map, 0, self->fd[0]) == 0) {
 		EXPECT_ERR(EINVAL, tt_key_set(self->fd[0], TLS_TX, &self->ab));
+	}
 	EXPECT_EQ(0, ping(self->fd[0], self->fd[1]));
 	close(map);
 	EXPECT_EQ(0, ping(self->fd[0], self->fd[1]));
@@ -305,12 +309,15 @@ TEST_F(conn, key_errors)
 		int fd = self->fd[0];
 		struct tt_key *k = dir == TLS_TX ? &self->ab : &self->ba;
 
-		for (size_t i = 0; i < ARRAY_SIZE(versions); i++)
+		for (size_t i = 0; i < ARRAY_SIZE(versions); i++) {
 			EXPECT_ERR(EINVAL, set_raw(fd, dir, k, versions[i], variant->cipher, 0));
-		for (size_t i = 0; i < ARRAY_SIZE(ciphers); i++)
+		}
+		for (size_t i = 0; i < ARRAY_SIZE(ciphers); i++) {
 			EXPECT_ERR(EINVAL, set_raw(fd, dir, k, variant->version, ciphers[i], 0));
-		for (size_t i = 0; i < ARRAY_SIZE(grow); i++)
+		}
+		for (size_t i = 0; i < ARRAY_SIZE(grow); i++) {
 			EXPECT_ERR(EINVAL, set_raw(fd, dir, k, variant->version, variant->cipher, grow[i]));
+		}
 		/* the length of the other key size */
 		EXPECT_ERR(EINVAL, set_raw(fd, dir, k, variant->version, other, 0));
 		EXPECT_ERR(EINVAL, setsockopt(fd, SOL_TLS, dir, &info, 0));
@@ -456,8 +463,9 @@ TEST_F(conn, get_live_sequence)
 	ASSERT_EQ(2, tt_send_type(self->fd[0], TT_ALERT, "\1\0", 2, 0));
 	ASSERT_EQ(0, tt_key_get(self->fd[0], TLS_TX, &self->ab, &got));
 	EXPECT_EQ(self->ab.seq + 4, got.seq);
-	if (variant->version == TLS_1_3_VERSION)
+	if (variant->version == TLS_1_3_VERSION) {
 		EXPECT_EQ(0, memcmp(got.iv, self->ab.iv, 8));
+	}
 	/* nothing was read yet at the other end */
 	ASSERT_EQ(0, tt_key_get(self->fd[1], TLS_RX, &self->ab, &got));
 	EXPECT_GE(self->ab.seq + 1, got.seq);
@@ -560,8 +568,9 @@ TEST_F(conn, rx_expect_no_pad)
 		ASSERT_EQ(sizeof(buf), tt_recv_type(fd, in, sizeof(in), 0, &type, NULL));
 		EXPECT_EQ(r.type, type);
 		EXPECT_BYTES(in, sizeof(buf), i);
-		for (size_t j = sizeof(buf); j < sizeof(in); j++)
+		for (size_t j = sizeof(buf); j < sizeof(in); j++) {
 			ASSERT_EQ(0, in[j]);
+		}
 	}
 }
 
@@ -807,14 +816,16 @@ TEST_F(conn, several_sockets)
 		install_both(fd[i], &ab[i], &ba[i]);
 	}
 	for (int round = 0; round < 3; round++)
-		for (int i = 7; i >= 0; i--)
+		for (int i = 7; i >= 0; i--) {
 			ASSERT_EQ(0, ping(fd[i][0], fd[i][1]));
+		}
 	/* one that fails does not touch the others */
 	close(fd[3][0]);
 	EXPECT_EQ(0, recv(fd[3][1], &c, 1, 0));
 	for (int i = 0; i < 8; i++)
-		if (i != 3)
+		if (i != 3) {
 			ASSERT_EQ(0, ping(fd[i][0], fd[i][1]));
+		}
 }
 
 TEST_F(conn, dup_and_fork)

@@ -9,8 +9,11 @@
 #include <kselftest_harness.h>
 #include "tlsrec_test.h"
 
+#ifndef TT_TIMEOUT
+#define TT_TIMEOUT 90
+#endif
 #undef TEST_TIMEOUT_DEFAULT
-#define TEST_TIMEOUT_DEFAULT 150
+#define TEST_TIMEOUT_DEFAULT TT_TIMEOUT
 
 #define TT_VARIANT_FIELDS enum tt_family family; uint16_t version, cipher
 
@@ -47,6 +50,11 @@
 	__e = __r < 0 ? errno : 0;						\
 	EXPECT_EQ(err, __e)							\
 		TH_LOG("%s: result %ld, %s", #call, __r, strerror(__e));	\
+} while (0)
+
+#define ASSERT_ERRNO_AGAIN(call) do {						\
+	ASSERT_EQ(-1, (call));							\
+	ASSERT_EQ(EAGAIN, errno);						\
 } while (0)
 
 #define EXPECT_BYTES(buf, len, pos) EXPECT_EQ(-1, tt_diff(buf, len, pos))

@@ -393,6 +393,20 @@ size_t tt_read(int fd, void *buf, size_t len)
 	return got;
 }
 
+size_t tt_read_pipe(int fd, void *buf, size_t len)
+{
+	size_t got = 0;
+
+	while (got < len) {
+		ssize_t n = read(fd, (uint8_t *)buf + got, len - got);
+
+		if (n <= 0)
+			break;
+		got += n;
+	}
+	return got;
+}
+
 void tt_send_rec(int fd, struct tt_key *k, const struct tt_rec *r)
 {
 	uint8_t *buf = malloc(r->len + r->pad + 64);

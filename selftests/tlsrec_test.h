@@ -125,6 +125,7 @@ int tt_recv_rec(int fd, struct tt_key *k, struct tt_opened *o);
 void tt_write(int fd, const void *buf, size_t len);
 void tt_write_slow(int fd, const void *buf, size_t len, size_t step);
 size_t tt_read(int fd, void *buf, size_t len);
+size_t tt_read_pipe(int fd, void *buf, size_t len);
 
 /* sendmsg and recvmsg with a record type */
 ssize_t tt_send_type(int fd, uint8_t type, const void *buf, size_t len, int flags);
