@@ -8,8 +8,6 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-#define TLSREC_VERSION "0.1"
-
 enum status {
 	STATUS_OK = 0,
 	STATUS_LOCAL = 1,	/* something on this machine: a file, memory, a permission */

@@ -51,7 +51,7 @@ int main(int argc, char **argv)
 		return STATUS_OK;
 	}
 	if (!strcmp(word, "--version") || !strcmp(word, "-V")) {
-		printf("tlsrec " TLSREC_VERSION ", libtlsrec %s\n", tlsrec_version());
+		printf("tlsrec %s\n", tlsrec_version());
 		return STATUS_OK;
 	}
 	if (!*word)

@@ -7,7 +7,7 @@
 enum {
 	INDENT = 16,	/* of the details, below the name of the message */
 	WIDTH = 100,
-	HEX_SHOWN = 64,	/* hexadecimal digits of long values */
+	HEX_SHOWN = 96,	/* hexadecimal digits of long values */
 };
 
 /* ---- what things are for ---- */
@@ -53,20 +53,43 @@ static const struct {
 	{ "SERVER_HANDSHAKE_TRAFFIC_SECRET", NULL,
 	  "From the shared secret and the hellos: protects the rest of the server's handshake." },
 	{ "CLIENT_TRAFFIC_SECRET_0", NULL,
-	  "From the master secret and everything up to the server's Finished: key and IV for what the "
-	  "client sends come from it." },
-	{ "SERVER_TRAFFIC_SECRET_0", NULL, "The same for what the server sends." },
+	  "From the master secret and everything up to the server's Finished: the key and the IV for "
+	  "what the client sends come from it." },
+	{ "SERVER_TRAFFIC_SECRET_0", NULL,
+	  "From the master secret and everything up to the server's Finished: the key and the IV for "
+	  "what the server sends come from it." },
 	{ "EXPORTER_SECRET", NULL, "For programs that want a secret bound to this connection." },
 	{ "CLIENT_EARLY_TRAFFIC_SECRET", NULL, "Protects data sent before the server has answered." },
 	{ "EARLY_EXPORTER_SECRET", NULL, "Like the exporter secret, for early data." },
 	{ "CLIENT_RANDOM", NULL,
 	  "The master secret, from the key exchange and both randoms. The keys of both directions are "
 	  "cut from a block that is derived from it." },
+	{ "TcpConnected", NULL, "The three-way handshake of TCP is over: bytes can flow." },
 	{ "KeysInstalled", NULL,
 	  "From here on the kernel makes and opens the records of this direction; the program reads "
 	  "and writes plain bytes." },
 	{ NULL, NULL, NULL },
 };
+
+/* Events that are not messages of the protocol have a title in words. */
+static const char *title_of(const char *event)
+{
+	static const char *const titles[][2] = {
+		{ "TcpConnected", "TCP connection open" },
+		{ "Secret", "key schedule:" },
+		{ "CertificateChecked", "certificate checked" },
+		{ "OcspChecked", "OCSP response checked" },
+		{ "KeysInstalled", "keys installed in the kernel" },
+		{ "KeysReady", "keys ready, not installed" },
+		{ "Done", "handshake done" },
+		{ "Failed", "handshake failed" },
+	};
+
+	for (size_t i = 0; i < sizeof(titles) / sizeof(titles[0]); i++)
+		if (!strcmp(event, titles[i][0]))
+			return titles[i][1];
+	return event;
+}
 
 static const char *what_for(const char *event, const char *version)
 {
@@ -114,7 +137,7 @@ static void format_scalar(const json_t *v, char *buf, size_t size)
 	size_t n = json_string_length(v);
 
 	if (s && n > HEX_SHOWN && is_hex(s))
-		snprintf(buf, size, "%.*s... (%zu bytes)", HEX_SHOWN - 24, s, n / 2);
+		snprintf(buf, size, "%.*s... (%zu bytes)", 40, s, n / 2);
 	else if (s)
 		snprintf(buf, size, "%s", n ? s : "(empty)");
 	else if (json_is_integer(v))
@@ -307,7 +330,7 @@ void render_event(const json_t *event, const struct render_options *o)
 		return;
 	}
 	printf("%9.3f ms %s %s%s%s%s%s", json_number_value(json_object_get(event, "time_ms")),
-	       arrow(event), o->color ? "\033[1m" : "", name, label ? " " : "", label ? label : "",
+	       arrow(event), o->color ? "\033[1m" : "", title_of(name), label ? " " : "", label ? label : "",
 	       o->color ? "\033[0m" : "");
 	if (bytes)
 		printf(" (%" JSON_INTEGER_FORMAT " bytes)", json_integer_value(bytes));

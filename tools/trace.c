@@ -268,15 +268,20 @@ static void add_crypto_info(const struct trace *t, json_t *fields, int fd, int d
 static void on_keys(struct trace *t, struct tlsrec_conn *conn, const struct tlsrec_event *e,
 		    const char *direction)
 {
+	bool installed = *e->u.keys.ulp;
 	char buf[16];
 	json_t *fields;
 
-	fields = json_pack("{s:s, s:s, s:s, s:s, s:I}", "socket_option", e->outgoing ? "TLS_TX" : "TLS_RX",
-			   "record_layer", e->u.keys.ulp, "version",
+	fields = json_pack("{s:s, s:s, s:I}", "version",
 			   name_version((uint16_t)e->u.keys.version, buf), "cipher", e->u.keys.cipher,
 			   "sequence_number", (json_int_t)e->u.keys.seq);
-	add_crypto_info(t, fields, tlsrec_conn_fd(conn), e->outgoing ? TLS_TX : TLS_RX);
-	emit(t, "KeysInstalled", direction, e->time_ns, fields);
+	if (installed) {
+		json_object_set_new(fields, "record_layer", json_string(e->u.keys.ulp));
+		json_object_set_new(fields, "socket_option",
+				    json_string(e->outgoing ? "TLS_TX" : "TLS_RX"));
+		add_crypto_info(t, fields, tlsrec_conn_fd(conn), e->outgoing ? TLS_TX : TLS_RX);
+	}
+	emit(t, installed ? "KeysInstalled" : "KeysReady", direction, e->time_ns, fields);
 }
 
 static void on_event(void *arg, struct tlsrec_conn *conn, const struct tlsrec_event *e)

@@ -1,0 +1,222 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+#
+# What the suites have in common: results in TAP, a throw-away PKI, servers that are started and ended,
+# the counters of the record layer. A suite sources this file, runs its checks and calls `finish`.
+#
+# ULP names the record layer (default tlsrec); "tls" tries the in-tree one.
+
+set -u
+export LC_ALL=C
+ULP=${ULP:-tlsrec}
+STAT=/proc/net/${ULP}_stat
+WORK=$(mktemp -d)
+PKI=$WORK/pki
+cd "$WORK" || exit 1
+
+count=0 failed=0
+pids=()
+
+# ---- results ----
+
+ok() { count=$((count + 1)); echo "ok $count $1"; }
+
+not_ok() {
+	count=$((count + 1)) failed=$((failed + 1))
+	echo "not ok $count $1"
+	[ ! -s "$WORK/log" ] || tail -n 20 "$WORK/log" | cut -c 1-300 | tr -c '[:print:]\n' . | sed 's/^/# /'
+}
+
+skip() { count=$((count + 1)); echo "ok $count $1 # SKIP $2"; }
+
+# check NAME COMMAND...: its output goes to $WORK/log and is shown when it fails.
+check() {
+	local name=$1
+	shift
+	if "$@" >"$WORK/log" 2>&1; then ok "$name"; else not_ok "$name"; fi
+}
+
+# check_status NAME STATUS SENTENCE COMMAND...: the command ends with this status and says this.
+check_status() {
+	local name=$1 want=$2 sentence=$3 status=0
+	shift 3
+	"$@" >"$WORK/log" 2>&1 </dev/null || status=$?
+	if [ "$status" = "$want" ] && grep -qi -e "$sentence" "$WORK/log"; then
+		ok "$name"
+	else
+		echo "status $status, wanted $want and \"$sentence\"" >>"$WORK/log"
+		not_ok "$name"
+	fi
+}
+
+# same FILE FILE
+same() { [ -s "$1" ] && [ "$(sha256sum <"$1")" = "$(sha256sum <"$2")" ]; }
+
+check_same() {
+	if same "$2" "$3"; then
+		ok "$1"
+	else
+		{ echo "files differ:"; ls -l "$2" "$3"; cmp "$2" "$3"; } >>"$WORK/log" 2>&1
+		not_ok "$1"
+	fi
+}
+
+finish() {
+	if dmesg 2>/dev/null | grep -E 'BUG:|WARNING:|Oops|KASAN:|general protection' >"$WORK/log"; then
+		not_ok "the kernel's log is clean"
+	else
+		ok "the kernel's log is clean"
+	fi
+	echo "1..$count"
+	exit $((failed > 0))
+}
+
+cleanup() {
+	local pid
+	for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null; done
+	wait 2>/dev/null
+	rm -rf "$WORK"
+}
+trap cleanup EXIT
+
+# ---- counters ----
+
+counter() { awk -v name="$1" '$1 == name { print $2 }' "$STAT" 2>/dev/null; }
+
+remember_counters() { tx_before=$(counter TlsTxSw) rx_before=$(counter TlsRxSw); }
+
+# Both directions were given to the kernel since remember_counters.
+kernel_was_used() {
+	echo "tx $tx_before to $(counter TlsTxSw), rx $rx_before to $(counter TlsRxSw)"
+	[ "$(counter TlsTxSw)" -gt "$tx_before" ] && [ "$(counter TlsRxSw)" -gt "$rx_before" ]
+}
+
+# ---- servers ----
+
+port=4000
+next_port() { port=$((port + 1)); }
+
+listening() { ss -Hltn "sport = :$1" 2>/dev/null | grep -q .; }
+
+# A process that runs until the suite ends; its output goes to $WORK/NAME.log. wait_for_port waits until it listens.
+background() {
+	local name=$1
+	shift
+	"$@" >"$WORK/$name.log" 2>&1 </dev/null &
+	last_pid=$!
+	pids+=("$last_pid")
+}
+
+wait_for_port() {
+	local i
+	for ((i = 0; i < 600; i++)); do
+		! listening "$1" || return 0
+		kill -0 "$last_pid" 2>/dev/null || return 1
+		sleep 0.1
+	done
+	return 1
+}
+
+# serve [OPTION...]: tlsrec serve of $WORK/www on the next port.
+serve() {
+	next_port
+	background "serve-$port" tlsrec serve "$WORK/www" --ulp "$ULP" --port "$port" "$@"
+	if ! wait_for_port "$port"; then
+		cp "$WORK/serve-$port.log" "$WORK/log"
+		not_ok "tlsrec serve $* starts"
+	fi
+}
+
+stop_last() {
+	kill "$last_pid" 2>/dev/null
+	wait "$last_pid" 2>/dev/null
+}
+
+# until COMMAND...: repeat for up to 30 s.
+until_true() {
+	local i
+	for ((i = 0; i < 300; i++)); do
+		! "$@" >/dev/null 2>&1 || return 0
+		sleep 0.1
+	done
+	return 1
+}
+
+# ---- files ----
+
+make_files() {
+	mkdir -p www/sub
+	echo 'The quick brown fox jumps over the lazy dog.' >www/page.txt
+	head -c 1000000 /dev/urandom >www/million.bin
+	head -c 16777216 /dev/urandom >www/large.bin
+	: >www/empty.bin
+	echo '<h1>index</h1>' >www/sub/index.html
+}
+
+# The body of an HTTP/1.0 answer on standard input.
+body() { sed '1,/^\r$/d'; }
+
+# ---- certificates ----
+
+# openssl ca keeps the index that revocation lists and OCSP answers are made from.
+make_ca() {
+	mkdir -p "$PKI/new"
+	: >"$PKI/index.txt"
+	echo 1000 >"$PKI/serial"
+	echo 1000 >"$PKI/crlnumber"
+	cat >"$PKI/ca.cnf" <<-EOF
+		[ca]
+		default_ca = it
+		[it]
+		dir = $PKI
+		database = $PKI/index.txt
+		serial = $PKI/serial
+		crlnumber = $PKI/crlnumber
+		new_certs_dir = $PKI/new
+		certificate = $PKI/ca.pem
+		private_key = $PKI/ca.key
+		default_md = sha256
+		default_days = 30
+		default_crl_days = 30
+		policy = any
+		unique_subject = no
+		copy_extensions = copy
+		[any]
+		commonName = supplied
+	EOF
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 \
+		-subj '/CN=tlsrec test CA' -addext keyUsage=critical,keyCertSign,cRLSign,digitalSignature \
+		-keyout "$PKI/ca.key" -out "$PKI/ca.pem" 2>>"$WORK/pki.log"
+}
+
+# make_cert NAME rsa|ec USAGE ALTNAMES [OPTION OF openssl ca...]: NAME.pem, NAME.key
+make_cert() {
+	local name=$1 type=$2 usage=$3 names=$4
+	local key=(ec -pkeyopt ec_paramgen_curve:P-256)
+	shift 4
+	[ "$type" != rsa ] || key=(rsa:2048)
+	openssl req -new -newkey "${key[@]}" -nodes -subj "/CN=$name" \
+		-addext "subjectAltName=$names" -addext "extendedKeyUsage=$usage" \
+		-addext "keyUsage=digitalSignature,keyEncipherment" \
+		-keyout "$PKI/$name.key" -out "$PKI/$name.csr" 2>>"$WORK/pki.log" &&
+		openssl ca -batch -notext -config "$PKI/ca.cnf" -in "$PKI/$name.csr" \
+			-out "$PKI/$name.pem" "$@" 2>>"$WORK/pki.log"
+}
+
+HERE=DNS:localhost,IP:127.0.0.1,IP:::1
+
+make_server_certs() {
+	make_ca
+	make_cert rsa rsa serverAuth "$HERE"
+	make_cert ec ec serverAuth "$HERE"
+}
+
+make_crl() { openssl ca -gencrl -config "$PKI/ca.cnf" -out "$PKI/crl.pem" 2>>"$WORK/pki.log"; }
+
+# make_ocsp NAME: NAME.ocsp, what the index says about it now
+make_ocsp() {
+	openssl ocsp -issuer "$PKI/ca.pem" -cert "$PKI/$1.pem" -reqout "$PKI/$1.req" -no_nonce 2>>"$WORK/pki.log" >&2 &&
+		openssl ocsp -index "$PKI/index.txt" -CA "$PKI/ca.pem" -rsigner "$PKI/ca.pem" \
+			-rkey "$PKI/ca.key" -reqin "$PKI/$1.req" -respout "$PKI/$1.ocsp" -ndays 7 \
+			2>>"$WORK/pki.log" >&2
+}
