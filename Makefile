@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: MIT
+# make             the module for the running kernel, the library, the command
+# make help        everything else
+
+PREFIX ?= /usr/local
+KDIR ?= /lib/modules/$(shell uname -r)/build
+KERNEL ?= 6.12
+BUILD := $(CURDIR)/build
+USER_DIRS := $(patsubst %/Makefile,%,$(wildcard userspace/Makefile tools/Makefile))
+VM := selftests/vm
+
+export PREFIX DESTDIR
+
+.PHONY: all modules modules_install user install clean demo check check-debug \
+	unit static vm-shell help
+
+all: user
+ifneq ($(wildcard $(KDIR)/Makefile),)
+all: modules
+else
+all: no-headers
+.PHONY: no-headers
+no-headers: user
+	@echo "The module was not built: $(KDIR) is not there (install the headers" \
+		"of your kernel, on Debian linux-headers-$(shell uname -r))."
+endif
+
+modules modules_install:
+	$(MAKE) -C $(KDIR) M=$(CURDIR) $@
+
+# One after the other: the command links with the library.
+user:
+	@set -e; for d in $(USER_DIRS); do $(MAKE) --no-print-directory -C $$d O=$(BUILD); done
+
+install: user
+	@set -e; for d in $(USER_DIRS); do \
+		$(MAKE) --no-print-directory -C $$d O=$(BUILD) install; done
+
+clean:
+	rm -rf $(BUILD)
+	@[ ! -e $(KDIR)/Makefile ] || $(MAKE) -C $(KDIR) M=$(CURDIR) clean
+
+demo:
+	@NATIVE=$(NATIVE) selftests/demo/demo.sh
+
+check:
+	@$(VM)/check
+
+check-debug:
+	@$(VM)/check debug
+
+unit:
+	@$(VM)/check unit
+
+static:
+	@$(VM)/check static
+
+vm-shell:
+	@$(VM)/run -i -k $(KERNEL)
+
+help:
+	@echo "make                    the module for the running kernel, libtlsrec, the command"
+	@echo "make modules            the module only (KDIR=... for another kernel)"
+	@echo "make modules_install    installs the module for the running kernel"
+	@echo "make install            installs library, header, command, man pages (PREFIX, DESTDIR)"
+	@echo "make demo               an unmodified curl downloads what a kernel encrypted, in a"
+	@echo "                        virtual machine (NATIVE=1: on this machine)"
+	@echo "make check              all tests, on Linux 6.1, 6.12 and 7.2 in virtual machines"
+	@echo "make check-debug        the kernel's tests on a debug kernel (built the first time)"
+	@echo "make unit | static      only the unit tests | checkpatch, sparse, shellcheck, warnings"
+	@echo "make vm-shell           a shell in a virtual machine (KERNEL=6.1, 6.12, 7.2 or debug)"
+	@echo "make clean              removes build/; what is expensive is kept in ~/.cache/tlsrec"
