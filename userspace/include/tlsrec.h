@@ -92,7 +92,7 @@ TLSREC_API int tlsrec_ctx_set_versions(struct tlsrec_ctx *ctx, int min, int max)
  */
 TLSREC_API int tlsrec_ctx_set_ciphers(struct tlsrec_ctx *ctx, const char *list);
 
-/* Key exchange groups in order of preference, "X25519:P-256:ffdhe2048". */
+/* Key exchange groups in order of preference, "x25519:P-256:ffdhe2048". */
 TLSREC_API int tlsrec_ctx_set_groups(struct tlsrec_ctx *ctx, const char *list);
 
 /* Signature algorithms in order of preference, "ecdsa_secp256r1_sha256:rsa_pss_rsae_sha256". */
@@ -196,7 +196,7 @@ enum tlsrec_event_type {
 	TLSREC_EVENT_SECRET,	/* a line of the key log: keep it to yourself */
 	TLSREC_EVENT_CERT,	/* verdict on one certificate, leaf (depth 0) last */
 	TLSREC_EVENT_OCSP,	/* verdict on the stapled OCSP response */
-	TLSREC_EVENT_KEYS,	/* keys of one direction were installed in the kernel */
+	TLSREC_EVENT_KEYS,	/* keys of one direction were derived and, with a ULP, installed */
 };
 
 enum tlsrec_ocsp_verdict {
@@ -243,10 +243,13 @@ struct tlsrec_event {
 			const char *reason;	/* in words, never empty */
 		} ocsp;
 		struct {
-			const char *ulp;
+			const char *ulp;	/* "" if they were derived and not installed */
 			int version;		/* TLSREC_TLS_1_2 or _1_3 */
 			const char *cipher;	/* "AES-128-GCM" */
 			uint64_t seq;		/* record sequence number the kernel starts with */
+			const uint8_t *key;	/* secret: keep it to yourself */
+			size_t key_len;		/* 16 or 32 */
+			const uint8_t *iv;	/* 12 bytes: salt and iv of <linux/tls.h>; secret too */
 		} keys;
 	} u;
 };
@@ -265,17 +268,30 @@ TLSREC_API const char *tlsrec_record_name(int type);
 
 /*
  * A handshake to be done on fd, a connected stream socket, blocking or not; fd stays yours.
- * Client: host is the name or address (IPv4 or IPv6 literal, also in brackets) that the
- * certificate must be for, and the server name sent unless it is an address; NULL only with
- * TLSREC_VERIFY_NONE. Server: host is NULL. NULL when out of memory; other mistakes come out
- * of the first step.
+ * Client: host is the name or address (IPv4 or IPv6 literal, also in brackets, its zone is left
+ * out) that the certificate must be for, and the server name sent unless it is an address; NULL
+ * only with TLSREC_VERIFY_NONE. Server: host is NULL. NULL when out of memory; other mistakes
+ * come out of the first step.
  */
 TLSREC_API struct tlsrec_conn *tlsrec_conn_new(struct tlsrec_ctx *ctx, int fd, const char *host);
 
 /* Never touches the socket. Secrets are wiped. NULL is allowed. */
 TLSREC_API void tlsrec_conn_free(struct tlsrec_conn *conn);
 
+/* What kind of failure the sentence in tlsrec_conn_error() tells of. */
+enum tlsrec_error_kind {
+	TLSREC_ERROR_NONE,
+	TLSREC_ERROR_LOCAL,	/* configuration, memory */
+	TLSREC_ERROR_IO,	/* the connection broke or ended */
+	TLSREC_ERROR_TIMEOUT,
+	TLSREC_ERROR_VERIFY,	/* we refused the peer's certificate or its OCSP response */
+	TLSREC_ERROR_PROTOCOL,	/* bad messages, or nothing in common */
+	TLSREC_ERROR_ALERT,	/* the peer refused us */
+	TLSREC_ERROR_KERNEL,	/* no such ULP, or setsockopt() refused the keys */
+};
+
 TLSREC_API const char *tlsrec_conn_error(const struct tlsrec_conn *conn);
+TLSREC_API enum tlsrec_error_kind tlsrec_conn_error_kind(const struct tlsrec_conn *conn);
 TLSREC_API int tlsrec_conn_fd(const struct tlsrec_conn *conn);
 
 /* For the program's own use, for example in event callbacks. */
@@ -287,7 +303,10 @@ TLSREC_API int tlsrec_conn_set_sni(struct tlsrec_conn *conn, const char *name);
 
 /*
  * Does what can be done without waiting, whatever the mode of the socket: it never blocks and
- * never takes a byte from the socket that belongs to the application.
+ * never takes a byte from the socket that belongs to the application. The first step puts the
+ * ULP on the socket, so that a kernel without it is found out before a byte is sent, and a peer
+ * that has already closed its direction when the handshake ends is served all the same; the keys
+ * follow after the last handshake message.
  */
 TLSREC_API enum tlsrec_status tlsrec_step(struct tlsrec_conn *conn);
 
@@ -304,7 +323,7 @@ struct tlsrec_info {
 	const char *suite;		/* "TLS_AES_128_GCM_SHA256" (name in the RFCs) */
 	const char *cipher;		/* "AES-128-GCM" */
 	const char *kex;		/* "ECDHE", "DHE", "RSA", "PSK" */
-	const char *group;		/* "X25519", "DH 2048 bits"; "" for RSA key exchange */
+	const char *group;		/* "x25519", "DH 2048 bits"; "" for RSA key exchange */
 	const char *signature;		/* server's handshake signature; "" if it made none */
 	const char *alpn;		/* "" if none */
 	const char *sni;		/* server name the client sent; "" if none */

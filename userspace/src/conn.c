@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: MIT
+#include "conn.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+
+#include "install.h"
+
+static bool is_address(const char *host)
+{
+	unsigned char addr[sizeof(struct in6_addr)];
+
+	return inet_pton(AF_INET, host, addr) == 1 || inet_pton(AF_INET6, host, addr) == 1;
+}
+
+/* "[fe80::1%eth0]" is the address fe80::1, "www.example.org." the name without the dot. */
+static char *normalize_host(const char *host, bool *address)
+{
+	bool brackets = *host == '[';
+	char *copy = strdup(host + brackets);
+	char *plain;
+
+	if (!copy)
+		return NULL;
+	plain = strndup(copy, strcspn(copy, "]%"));
+	*address = plain && is_address(plain);
+	if (*address) {
+		free(copy);
+		return plain;
+	}
+	free(plain);
+	if (*copy && copy[strlen(copy) - 1] == '.')
+		copy[strlen(copy) - 1] = '\0';
+	return copy;
+}
+
+static int attach_ssl(struct tlsrec_conn *conn)
+{
+	BIO *bio;
+
+	conn->ssl = SSL_new(conn->ctx->ssl);
+	bio = tr_wire_bio(conn->ctx->bio_method, &conn->wire);
+	if (!conn->ssl || !bio) {
+		BIO_free(bio);
+		return -1;
+	}
+	SSL_set_bio(conn->ssl, bio, bio);
+	SSL_set_app_data(conn->ssl, conn);
+	if (conn->ctx->server)
+		SSL_set_accept_state(conn->ssl);
+	else
+		SSL_set_connect_state(conn->ssl);
+	tr_watch_attach(conn);
+	return 0;
+}
+
+struct tlsrec_conn *tlsrec_conn_new(struct tlsrec_ctx *ctx, int fd, const char *host)
+{
+	struct tlsrec_conn *conn = calloc(1, sizeof(*conn));
+
+	if (!conn)
+		return NULL;
+	conn->ctx = tr_ctx_ref(ctx);
+	conn->wire.fd = fd;
+	if (host && !ctx->server) {
+		conn->host = normalize_host(host, &conn->host_is_address);
+		if (!conn->host)
+			goto err_conn;
+	}
+	if (attach_ssl(conn))
+		goto err_conn;
+	tr_info_update(conn);
+	return conn;
+err_conn:
+	tlsrec_conn_free(conn);
+	return NULL;
+}
+
+void tlsrec_conn_free(struct tlsrec_conn *conn)
+{
+	if (!conn)
+		return;
+	/* Otherwise OpenSSL takes the connection for broken off and forgets its session. */
+	if (conn->ssl && conn->state == TR_OVER)
+		SSL_set_shutdown(conn->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+	SSL_free(conn->ssl);
+	SSL_SESSION_free(conn->session);
+	tr_control_clear(&conn->control);
+	tr_info_clear(&conn->info);
+	tr_watch_clear(&conn->watch);
+	tlsrec_ctx_free(conn->ctx);
+	free(conn->host);
+	free(conn->sni);
+	OPENSSL_cleanse(&conn->keys, sizeof(conn->keys));
+	free(conn);
+}
+
+const char *tlsrec_conn_error(const struct tlsrec_conn *conn)
+{
+	return conn->err.text;
+}
+
+enum tlsrec_error_kind tlsrec_conn_error_kind(const struct tlsrec_conn *conn)
+{
+	return conn->err.kind;
+}
+
+int tlsrec_conn_fd(const struct tlsrec_conn *conn)
+{
+	return conn->wire.fd;
+}
+
+void tlsrec_conn_set_data(struct tlsrec_conn *conn, void *data)
+{
+	conn->data = data;
+}
+
+void *tlsrec_conn_data(const struct tlsrec_conn *conn)
+{
+	return conn->data;
+}
+
+const struct tlsrec_info *tlsrec_conn_info(struct tlsrec_conn *conn)
+{
+	return &conn->info.view;
+}
+
+int tlsrec_conn_set_sni(struct tlsrec_conn *conn, const char *name)
+{
+	char *copy = strdup(name);
+
+	if (!copy)
+		return tr_fail(&conn->err, TLSREC_ERROR_LOCAL, "out of memory");
+	free(conn->sni);
+	conn->sni = copy;
+	return 0;
+}
+
+static int set_server_name(struct tlsrec_conn *conn)
+{
+	const char *name = conn->sni;
+
+	if (!name && !conn->host_is_address)
+		name = conn->host;
+	if (!name || !*name || SSL_set_tlsext_host_name(conn->ssl, name))
+		return 0;
+	return tr_fail_openssl(&conn->err, TLSREC_ERROR_LOCAL,
+			       "\"%s\" cannot be sent as server name", name);
+}
+
+static int start_client(struct tlsrec_conn *conn)
+{
+	if (!conn->host && conn->ctx->verify != TLSREC_VERIFY_NONE)
+		return tr_fail(&conn->err, TLSREC_ERROR_LOCAL,
+			       "no host name was given to check the server's certificate against: "
+			       "give one, or switch verification off");
+	if (set_server_name(conn) || tr_verify_set_host(conn))
+		return -1;
+	tr_session_offer(conn);
+	return 0;
+}
+
+static int start(struct tlsrec_conn *conn)
+{
+	if (conn->err.kind != TLSREC_ERROR_NONE)
+		return -1;
+	if (conn->ctx->server && !conn->ctx->identity_count)
+		return tr_fail(&conn->err, TLSREC_ERROR_LOCAL,
+			       "a server needs a certificate: add one with its private key");
+	if (!conn->ctx->server && start_client(conn))
+		return -1;
+	if (tr_install_ulp(conn))
+		return -1;
+	conn->state = TR_HANDSHAKE_RUNNING;
+	return 0;
+}
+
+/*
+ * A resumed session stands for the certificate that began it. It may have been saved while
+ * nothing was verified.
+ */
+static int check_resumed(struct tlsrec_conn *conn)
+{
+	enum tlsrec_verify mode = conn->ctx->verify;
+	long result = SSL_get_verify_result(conn->ssl);
+	X509 *cert = SSL_get0_peer_certificate(conn->ssl);
+
+	if (!SSL_session_reused(conn->ssl) || mode == TLSREC_VERIFY_NONE)
+		return 0;
+	if ((!cert && mode == TLSREC_VERIFY_REQUIRE) || (cert && result != X509_V_OK))
+		return tr_fail(&conn->err, TLSREC_ERROR_VERIFY,
+			       "the session resumed with %s began without a valid certificate: %s",
+			       tr_peer_name(conn),
+			       cert ? X509_verify_cert_error_string(result) : "none was shown");
+	return 0;
+}
+
+/* What OpenSSL needs to read tickets later stays; all else goes once the kernel has it. */
+static void wipe_keys(struct tlsrec_conn *conn)
+{
+	bool tickets = !conn->ctx->server && conn->keys.version == TLS1_3_VERSION;
+
+	OPENSSL_cleanse(conn->keys.tx.key, sizeof(conn->keys.tx.key));
+	if (!tickets)
+		OPENSSL_cleanse(conn->keys.rx.key, sizeof(conn->keys.rx.key));
+}
+
+static int finish(struct tlsrec_conn *conn)
+{
+	if (check_resumed(conn) || tr_keys_derive(conn) || tr_install_keys(conn))
+		return -1;
+	tr_watch_clear(&conn->watch);
+	if (conn->ctx->ulp)
+		wipe_keys(conn);
+	conn->state = TR_OVER;
+	tr_info_update(conn);
+	return 0;
+}
+
+static enum tlsrec_status fail(struct tlsrec_conn *conn)
+{
+	conn->state = TR_FAILED;
+	tr_info_update(conn);
+	tr_watch_clear(&conn->watch);
+	ERR_clear_error();
+	return TLSREC_ERROR;
+}
+
+enum tlsrec_status tlsrec_step(struct tlsrec_conn *conn)
+{
+	int n;
+
+	if (conn->state == TR_OVER)
+		return TLSREC_DONE;
+	if (conn->state == TR_FAILED)
+		return TLSREC_ERROR;
+	if (conn->state == TR_NEW && start(conn))
+		return fail(conn);
+	ERR_clear_error();
+	n = SSL_do_handshake(conn->ssl);
+	if (n == 1)
+		return finish(conn) ? fail(conn) : TLSREC_DONE;
+	n = SSL_get_error(conn->ssl, n);
+	if (n == SSL_ERROR_WANT_READ)
+		return TLSREC_WANT_READ;
+	if (n == SSL_ERROR_WANT_WRITE)
+		return TLSREC_WANT_WRITE;
+	tr_explain(conn, n);
+	return fail(conn);
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static enum tlsrec_status timed_out(struct tlsrec_conn *conn, int timeout_ms)
+{
+	bool silent = !conn->watch.in.records && !conn->watch.last_message;
+
+	tr_fail(&conn->err, TLSREC_ERROR_TIMEOUT,
+		"the handshake with %s was not finished within %d ms; %s%s", tr_peer_name(conn),
+		timeout_ms, silent ? "nothing came from it" : "the last message from it was ",
+		silent ? "" : tlsrec_message_name(conn->watch.last_message));
+	return fail(conn);
+}
+
+/* Until the socket is ready or the deadline is past: 1, 0, or -1 with a sentence. */
+static int wait_for(struct tlsrec_conn *conn, enum tlsrec_status what, int64_t deadline)
+{
+	struct pollfd p = {
+		.fd = conn->wire.fd,
+		.events = what == TLSREC_WANT_READ ? POLLIN : POLLOUT,
+	};
+
+	for (;;) {
+		int64_t left = deadline < 0 ? -1 : deadline - now_ms();
+		int n;
+
+		if (deadline >= 0 && left <= 0)
+			return 0;
+		n = poll(&p, 1, (int)left);
+		if (n > 0)
+			return 1;
+		if (n < 0 && errno != EINTR)
+			return tr_fail(&conn->err, TLSREC_ERROR_LOCAL,
+				       "cannot wait for %s: %s", tr_peer_name(conn), strerror(errno));
+	}
+}
+
+enum tlsrec_status tlsrec_handshake(struct tlsrec_conn *conn, int timeout_ms)
+{
+	int64_t deadline = timeout_ms < 0 ? -1 : now_ms() + timeout_ms;
+	enum tlsrec_status status;
+
+	while ((status = tlsrec_step(conn)) > TLSREC_DONE) {
+		int ready = wait_for(conn, status, deadline);
+
+		if (ready < 0)
+			return fail(conn);
+		if (!ready)
+			return timed_out(conn, timeout_ms);
+	}
+	return status;
+}
+
+static void write_chain(BIO *bio, X509 *leaf, STACK_OF(X509) *chain)
+{
+	PEM_write_bio_X509(bio, leaf);
+	for (int i = 0; i < sk_X509_num(chain); i++) {
+		X509 *cert = sk_X509_value(chain, i);
+
+		/* OpenSSL has the leaf in the chain on clients, and not on servers. */
+		if (X509_cmp(cert, leaf))
+			PEM_write_bio_X509(bio, cert);
+	}
+}
+
+char *tlsrec_conn_peer_pem(struct tlsrec_conn *conn)
+{
+	X509 *leaf = SSL_get0_peer_certificate(conn->ssl);
+	BIO *bio = leaf ? BIO_new(BIO_s_mem()) : NULL;
+	char *text = NULL;
+	char *data;
+	long len;
+
+	if (!bio)
+		return NULL;
+	write_chain(bio, leaf, SSL_get_peer_cert_chain(conn->ssl));
+	len = BIO_get_mem_data(bio, &data);
+	if (len > 0)
+		text = strndup(data, (size_t)len);
+	BIO_free(bio);
+	return text;
+}

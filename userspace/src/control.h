@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/* Records that are not application data, after the handshake. */
+#ifndef TLSREC_CONTROL_H
+#define TLSREC_CONTROL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tlsrec.h"
+
+struct tr_control {
+	/*
+	 * Handshake messages and alerts are byte streams of their own: one may be spread over
+	 * several records, and one record may hold several.
+	 */
+	uint8_t *message;	/* header and what has come of the body */
+	size_t message_len;
+	uint8_t alert[2];
+	size_t alert_len;
+	bool closed;		/* close_notify has come */
+};
+
+/*
+ * Takes len bytes of a record of content type type, or a piece of one. Returns
+ * TLSREC_CONTROL_HANDLED, _CLOSED or, with a sentence and errno, _ERROR.
+ */
+enum tlsrec_control tr_control_take(struct tlsrec_conn *conn, uint8_t type, const uint8_t *data,
+				    size_t len);
+
+void tr_control_clear(struct tr_control *control);
+
+#endif

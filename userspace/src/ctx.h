@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/* A configuration, shared by connections. */
+#ifndef TLSREC_CTX_H
+#define TLSREC_CTX_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include <openssl/ssl.h>
+
+#include "error.h"
+#include "session.h"
+
+/* Own certificate. */
+struct tr_identity {
+	X509 *leaf;
+	STACK_OF(X509) *chain;
+	EVP_PKEY *key;
+	unsigned char *staple;	/* OCSP response, DER, under the context's lock */
+	size_t staple_len;
+};
+
+struct tlsrec_ctx {
+	atomic_int refs;
+	bool server;
+	SSL_CTX *ssl;
+	BIO_METHOD *bio_method;
+	struct tr_error err;
+
+	char *ulp;			/* NULL: install nothing */
+	int min_version;
+	int max_version;
+	bool suites12;			/* some suite of TLS 1.2 is enabled */
+	bool suites13;
+	unsigned char *alpn;		/* wire format: length, name, length, name */
+	size_t alpn_len;
+
+	struct tr_identity *identities;
+	size_t identity_count;
+	bool strict_sni;
+
+	enum tlsrec_verify verify;
+	bool roots_given;
+	int min_rsa_bits;
+	int min_ec_bits;
+	enum tlsrec_ocsp_mode ocsp;
+	enum tlsrec_resume resume;
+
+	tlsrec_event_fn *event_fn;
+	void *event_arg;
+
+	pthread_mutex_t lock;		/* staples and sessions: all that changes in use */
+	struct tr_session_cache sessions;
+};
+
+/* One more user; tlsrec_ctx_free() ends it. */
+struct tlsrec_ctx *tr_ctx_ref(struct tlsrec_ctx *ctx);
+
+/* identity.c: certificates a server or client shows. */
+void tr_identities_init(struct tlsrec_ctx *ctx);
+void tr_identities_clear(struct tlsrec_ctx *ctx);
+
+/* alpn.c: application protocol negotiation. */
+void tr_alpn_init(struct tlsrec_ctx *ctx);
+
+#endif

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/* Failures as sentences. */
+#ifndef TLSREC_ERROR_H
+#define TLSREC_ERROR_H
+
+#include "tlsrec.h"
+
+struct tr_error {
+	enum tlsrec_error_kind kind;
+	char text[1024];
+};
+
+/* All return -1, for use in a return statement. The first failure of an object stays. */
+int tr_fail(struct tr_error *err, enum tlsrec_error_kind kind, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* The same with ": " and the reason OpenSSL gives in this thread's error queue. */
+int tr_fail_openssl(struct tr_error *err, enum tlsrec_error_kind kind, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Forgets the failure and empties OpenSSL's error queue. */
+void tr_error_clear(struct tr_error *err);
+
+#endif

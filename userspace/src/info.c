@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT
+#include "info.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "conn.h"
+
+/* SignatureScheme of RFC 8446 4.2.3 by type of key and digest; curve: TLS 1.3 binds it. */
+static const char *signature_name(int version, int type, int digest)
+{
+	static const struct {
+		int type;
+		int digest;
+		const char *name13;
+		const char *name12;
+	} names[] = {
+		{ EVP_PKEY_RSA, NID_sha256, "rsa_pkcs1_sha256", "rsa_pkcs1_sha256" },
+		{ EVP_PKEY_RSA, NID_sha384, "rsa_pkcs1_sha384", "rsa_pkcs1_sha384" },
+		{ EVP_PKEY_RSA, NID_sha512, "rsa_pkcs1_sha512", "rsa_pkcs1_sha512" },
+		{ EVP_PKEY_RSA, NID_sha1, "rsa_pkcs1_sha1", "rsa_pkcs1_sha1" },
+		{ EVP_PKEY_RSA_PSS, NID_sha256, "rsa_pss_sha256", "rsa_pss_sha256" },
+		{ EVP_PKEY_RSA_PSS, NID_sha384, "rsa_pss_sha384", "rsa_pss_sha384" },
+		{ EVP_PKEY_RSA_PSS, NID_sha512, "rsa_pss_sha512", "rsa_pss_sha512" },
+		{ EVP_PKEY_EC, NID_sha256, "ecdsa_secp256r1_sha256", "ecdsa_sha256" },
+		{ EVP_PKEY_EC, NID_sha384, "ecdsa_secp384r1_sha384", "ecdsa_sha384" },
+		{ EVP_PKEY_EC, NID_sha512, "ecdsa_secp521r1_sha512", "ecdsa_sha512" },
+		{ EVP_PKEY_EC, NID_sha1, "ecdsa_sha1", "ecdsa_sha1" },
+	};
+
+	if (type == EVP_PKEY_ED25519)
+		return "ed25519";
+	if (type == EVP_PKEY_ED448)
+		return "ed448";
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (names[i].type == type && names[i].digest == digest)
+			return version == TLS1_3_VERSION ? names[i].name13 : names[i].name12;
+	return "";
+}
+
+/* How the server signed; RSA key exchange and resumption go without. */
+static const char *server_signature(const struct tlsrec_conn *conn)
+{
+	int type = NID_undef;
+	int digest = NID_undef;
+
+	if (SSL_session_reused(conn->ssl))
+		return "";
+	if (conn->ctx->server) {
+		SSL_get_signature_type_nid(conn->ssl, &type);
+		SSL_get_signature_nid(conn->ssl, &digest);
+	} else {
+		SSL_get_peer_signature_type_nid(conn->ssl, &type);
+		SSL_get_peer_signature_nid(conn->ssl, &digest);
+	}
+	return signature_name(SSL_version(conn->ssl), type, digest);
+}
+
+static const char *kex_name(const SSL_CIPHER *cipher, const char *group)
+{
+	switch (SSL_CIPHER_get_kx_nid(cipher)) {
+	case NID_kx_rsa:
+		return "RSA";
+	case NID_kx_dhe:
+		return "DHE";
+	case NID_kx_ecdhe:
+		return "ECDHE";
+	default:
+		if (!*group)
+			return "PSK";
+		return strncmp(group, "ffdhe", 5) ? "ECDHE" : "DHE";
+	}
+}
+
+/* A named group, or the size of the server's own Diffie-Hellman parameters. */
+static void fill_group(struct tlsrec_conn *conn, const SSL_CIPHER *cipher)
+{
+	struct tr_info *info = &conn->info;
+	int kx = SSL_CIPHER_get_kx_nid(cipher);
+	int group = (int)SSL_get_negotiated_group(conn->ssl);
+	const char *name = kx == NID_kx_rsa ? NULL : SSL_group_to_name(conn->ssl, group);
+	EVP_PKEY *key = NULL;
+
+	info->group[0] = '\0';
+	if (kx == NID_kx_dhe) {
+		if (conn->ctx->server ? SSL_get_tmp_key(conn->ssl, &key)
+				      : SSL_get_peer_tmp_key(conn->ssl, &key))
+			snprintf(info->group, sizeof(info->group), "DH %d bits",
+				 EVP_PKEY_get_bits(key));
+		EVP_PKEY_free(key);
+	} else if (name) {
+		snprintf(info->group, sizeof(info->group), "%s", name);
+	}
+}
+
+static void fill_alpn(struct tlsrec_conn *conn)
+{
+	const unsigned char *name;
+	unsigned int len;
+
+	SSL_get0_alpn_selected(conn->ssl, &name, &len);
+	snprintf(conn->info.alpn, sizeof(conn->info.alpn), "%.*s", (int)len,
+		 name ? (const char *)name : "");
+}
+
+static void fill_sni(struct tlsrec_conn *conn)
+{
+	const char *name = SSL_get_servername(conn->ssl, TLSEXT_NAMETYPE_host_name);
+
+	snprintf(conn->info.sni, sizeof(conn->info.sni), "%s", name ? name : "");
+}
+
+static void fill_peer(struct tlsrec_conn *conn)
+{
+	struct tlsrec_info *view = &conn->info.view;
+	X509 *cert = SSL_get0_peer_certificate(conn->ssl);
+
+	view->peer = NULL;
+	view->verified = 0;
+	view->verdict = conn->verdict.reason;
+	if (!cert)
+		return;
+	tr_cert_describe(&conn->info.peer, cert);
+	view->peer = &conn->info.peer.view;
+	view->verified = SSL_get_verify_result(conn->ssl) == X509_V_OK &&
+			 (conn->verdict.checked || SSL_session_reused(conn->ssl));
+}
+
+/* What only exists once both hellos were exchanged. */
+static void fill_negotiated(struct tlsrec_conn *conn, const SSL_CIPHER *cipher)
+{
+	struct tlsrec_info *view = &conn->info.view;
+
+	fill_group(conn, cipher);
+	view->version = SSL_version(conn->ssl);
+	view->version_name = view->version == TLS1_3_VERSION ? "TLS 1.3" : "TLS 1.2";
+	view->suite = SSL_CIPHER_standard_name(cipher);
+	view->cipher = tr_cipher_name(SSL_CIPHER_get_cipher_nid(cipher) == NID_aes_256_gcm ? 32
+											    : 16);
+	view->kex = kex_name(cipher, conn->info.group);
+	view->signature = server_signature(conn);
+	view->resumed = SSL_session_reused(conn->ssl);
+}
+
+void tr_info_update(struct tlsrec_conn *conn)
+{
+	struct tlsrec_info *view = &conn->info.view;
+	const SSL_CIPHER *cipher = conn->ssl ? SSL_get_current_cipher(conn->ssl) : NULL;
+
+	*view = (struct tlsrec_info){
+		.version_name = "", .suite = "", .cipher = "", .kex = "", .signature = "",
+		.group = conn->info.group, .alpn = conn->info.alpn, .sni = conn->info.sni,
+		.verdict = conn->verdict.reason, .ulp = "",
+		.ocsp = conn->ocsp.verdict,
+		.ocsp_reason = *conn->ocsp.reason ? conn->ocsp.reason : "not asked for",
+	};
+	if (!conn->ssl)
+		return;
+	if (cipher)
+		fill_negotiated(conn, cipher);
+	fill_alpn(conn);
+	fill_sni(conn);
+	fill_peer(conn);
+	if (conn->state == TR_OVER) {
+		view->ulp = conn->ctx->ulp ? conn->ctx->ulp : "";
+		view->tx_seq = conn->keys.tx.seq;
+		view->rx_seq = conn->keys.rx.seq;
+	}
+}
+
+void tr_info_clear(struct tr_info *info)
+{
+	tr_cert_clear(&info->peer);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* Session resumption: what the client remembers, what the server hands out. */
+#ifndef TLSREC_SESSION_H
+#define TLSREC_SESSION_H
+
+#include <stddef.h>
+
+#include <openssl/ssl.h>
+
+#include "tlsrec.h"
+
+enum {
+	TR_SESSIONS_MAX = 64,		/* in a context */
+	TR_SESSIONS_PER_PEER = 4,
+};
+
+/* Oldest first. */
+struct tr_session_cache {
+	struct {
+		char *peer;
+		SSL_SESSION *session;
+	} entries[TR_SESSIONS_MAX];
+	size_t count;
+};
+
+void tr_session_init(struct tlsrec_ctx *ctx);
+void tr_session_cache_clear(struct tr_session_cache *cache);
+
+/* Client, before the first message: offers a session if there is a fitting one. */
+void tr_session_offer(struct tlsrec_conn *conn);
+
+#endif
