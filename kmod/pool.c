@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A pool of chunks for each CPU and stream, see pool.h. The pool holds one
+ * reference on each of its chunks, every slice handed out another one, which
+ * later becomes a reference of TCP's. A chunk whose only reference is the
+ * pool's has left the machine and is used again: that saves its allocation
+ * and, on kernels that clear pages when they are allocated, the clearing.
+ */
+
+#include <linux/gfp.h>
+#include <linux/percpu.h>
+#include <linux/slab.h>
+
+#include "pool.h"
+
+enum {
+	CHUNK_ORDER	= 3,
+	RING_SIZE	= 32,	/* a power of two; 1 MiB a CPU and stream */
+	LOOK_AHEAD	= 4,	/* a slow socket must not stop the others */
+};
+
+/**
+ * struct pool - chunks of one CPU and stream; touched only with preemption
+ * off on that CPU, and never from softirq
+ * @cur: chunk that slices are cut from, also in @ring, or %NULL
+ * @off: where its free part begins
+ * @size: its size in bytes
+ * @hand: ring entry to look at next
+ * @ring: chunks, %NULL when not filled yet
+ */
+struct pool {
+	struct page	*cur;
+	unsigned int	off;
+	unsigned int	size;
+	unsigned int	hand;
+	struct page	*ring[RING_SIZE];
+};
+
+struct pools {
+	struct pool	stream[TLSREC_NR_STREAMS];
+};
+
+static struct pools __percpu *pools;
+
+/* Nobody but the pool has a reference, so nobody reads the page any more. */
+static bool chunk_idle(struct page *page)
+{
+	if (page_ref_count(page) != 1)
+		return false;
+	/*
+	 * Pairs with the release in put_page() of the last other holder: what
+	 * it read must not be overtaken by what we are about to write.
+	 */
+	smp_acquire__after_ctrl_dep();
+	return true;
+}
+
+static void pool_set_cur(struct pool *pool, struct page *page)
+{
+	pool->cur = page;
+	pool->off = 0;
+	pool->size = page_size(page);
+}
+
+/* Make an idle chunk the current one; the last one is warmest in the cache. */
+static bool pool_recycle(struct pool *pool)
+{
+	unsigned int i;
+
+	if (pool->cur && chunk_idle(pool->cur)) {
+		pool->off = 0;
+		return true;
+	}
+
+	for (i = 0; i < LOOK_AHEAD; i++) {
+		struct page *page = pool->ring[pool->hand % RING_SIZE];
+
+		if (!page)
+			return false;
+		pool->hand++;
+		if (chunk_idle(page)) {
+			pool_set_cur(pool, page);
+			return true;
+		}
+	}
+
+	return false;
+}
+
+/*
+ * Put a fresh chunk into the ring. Returns the one that had to leave, for the
+ * caller to drop when preemption is on again.
+ */
+static struct page *pool_install(struct pool *pool, struct page *page)
+{
+	struct page **slot = &pool->ring[pool->hand++ % RING_SIZE];
+	struct page *old = *slot;
+
+	*slot = page;
+	pool_set_cur(pool, page);
+	return old;
+}
+
+/* Cut a slice from the current chunk. */
+static bool pool_cut(struct pool *pool, unsigned int min, unsigned int want,
+		     unsigned int align, unsigned int phase,
+		     struct tlsrec_slice *slice)
+{
+	unsigned int off = pool->off;
+
+	if (!pool->cur)
+		return false;
+
+	off += (phase - off) & (align - 1);
+	if (off + min > pool->size)
+		return false;
+
+	slice->page = pool->cur;
+	slice->off = off;
+	slice->len = min(want, pool->size - off);
+	pool->off = off + slice->len;
+	get_page(pool->cur);
+	return true;
+}
+
+static struct page *chunk_alloc(gfp_t gfp)
+{
+	struct page *page;
+
+	page = alloc_pages((gfp & ~__GFP_DIRECT_RECLAIM) | __GFP_COMP |
+			   __GFP_NOWARN | __GFP_NORETRY, CHUNK_ORDER);
+	if (page)
+		return page;
+
+	/* Memory is fragmented: single pages do, only slower. */
+	return alloc_page(gfp | __GFP_NOWARN);
+}
+
+/**
+ * tlsrec_pool_get() - get a slice
+ * @stream: which kind
+ * @min: bytes it must have, at most PAGE_SIZE - @align
+ * @want: bytes it should have
+ * @align: power of two
+ * @phase: the slice's offset is @phase modulo @align
+ * @gfp: how to allocate when no chunk is free; may sleep if this says so
+ * @slice: result; its length is from @min to @want
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int tlsrec_pool_get(enum tlsrec_stream stream, unsigned int min,
+		    unsigned int want, unsigned int align, unsigned int phase,
+		    gfp_t gfp, struct tlsrec_slice *slice)
+{
+	struct page *fresh = NULL, *old = NULL;
+	struct pool *pool;
+	bool ok;
+
+	pool = &get_cpu_ptr(pools)->stream[stream];
+	ok = pool_cut(pool, min, want, align, phase, slice);
+	if (!ok && pool_recycle(pool))
+		ok = pool_cut(pool, min, want, align, phase, slice);
+	put_cpu_ptr(pools);
+	if (likely(ok))
+		return 0;
+
+	fresh = chunk_alloc(gfp);
+	if (!fresh)
+		return -ENOMEM;
+
+	if (unlikely(page_is_pfmemalloc(fresh))) {
+		/* From the emergency reserves: TCP must give it back at once. */
+		slice->page = fresh;
+		slice->off = phase & (align - 1);
+		slice->len = min_t(unsigned int, want,
+				   page_size(fresh) - slice->off);
+		return 0;
+	}
+
+	/* This may be another CPU by now, which is as good. */
+	pool = &get_cpu_ptr(pools)->stream[stream];
+	old = pool_install(pool, fresh);
+	ok = pool_cut(pool, min, want, align, phase, slice);
+	put_cpu_ptr(pools);
+	if (old)
+		put_page(old);
+
+	return ok ? 0 : -ENOMEM;
+}
+
+/**
+ * tlsrec_pool_trim() - keep only the first bytes of a slice
+ * @stream: where it came from
+ * @slice: as handed out by tlsrec_pool_get()
+ * @len: bytes to keep
+ *
+ * The rest goes back if the slice was the last one cut, else it stays unused
+ * until the chunk is recycled.
+ */
+void tlsrec_pool_trim(enum tlsrec_stream stream, struct tlsrec_slice *slice,
+		      unsigned int len)
+{
+	struct pool *pool = &get_cpu_ptr(pools)->stream[stream];
+
+	if (pool->cur == slice->page && pool->off == slice->off + slice->len)
+		pool->off = slice->off + len;
+	put_cpu_ptr(pools);
+	slice->len = len;
+}
+
+int tlsrec_pool_init(void)
+{
+	pools = alloc_percpu(struct pools);
+	return pools ? 0 : -ENOMEM;
+}
+
+/* No socket is left. What TCP still has, it frees. */
+void tlsrec_pool_exit(void)
+{
+	int cpu, stream, i;
+
+	for_each_possible_cpu(cpu) {
+		struct pools *p = per_cpu_ptr(pools, cpu);
+
+		for (stream = 0; stream < TLSREC_NR_STREAMS; stream++)
+			for (i = 0; i < RING_SIZE; i++)
+				if (p->stream[stream].ring[i])
+					put_page(p->stream[stream].ring[i]);
+	}
+	free_percpu(pools);
+}

@@ -1,0 +1,820 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Receive.
+ *
+ *	TCP queue --copy--> buffer --decrypt in place--> rx->plain --> program
+ *
+ * Five bytes at the head of TCP's queue say how long the record is; when all
+ * of it is there, the reader copies it into a buffer, decrypts it there and
+ * hands it out. A record that was decrypted is on rx->plain until it has been
+ * read, whatever kept it there: a short read, a peek, or its type.
+ *
+ * A record that does not fit into the receive window would never be complete
+ * in the queue: the reader then takes it out piecemeal, into rx->part.
+ */
+
+#include <linux/errqueue.h>
+#include <linux/pipe_fs_i.h>
+#include <linux/sched/signal.h>
+#include <linux/sizes.h>
+#include <linux/sockios.h>
+#include <linux/splice.h>
+
+#include <asm/ioctls.h>
+
+#include "buf.h"
+#include "rx.h"
+#include "rxq.h"
+#include "stats.h"
+#include "trace.h"
+
+/* ---- what is known of the head record ---- */
+
+/*
+ * rx->head is one word so that poll can read it without the lock: zero when
+ * nothing is known, else flags and, with HEAD_END, the sequence number of the
+ * first byte behind the record in the low half.
+ */
+#define HEAD_END	BIT_ULL(32)
+/* A reader has something to do or to be told, record or not. */
+#define HEAD_WAKE	BIT_ULL(33)
+
+static void rx_head_set(struct tlsrec_rx *rx, u64 head)
+{
+	/* Pairs with the READ_ONCE() in rx_head_ready(). */
+	WRITE_ONCE(rx->head, head);
+}
+
+/* Is the head record complete? Called with and without the lock. */
+static bool rx_head_ready(const struct sock *sk, const struct tlsrec_rx *rx)
+{
+	u64 head = READ_ONCE(rx->head);
+
+	if (head & HEAD_WAKE)
+		return true;
+	/* rcv_nxt counts a FIN as one byte. */
+	return head & HEAD_END &&
+	       !before(READ_ONCE(tcp_sk(sk)->rcv_nxt) -
+		       sock_flag(sk, SOCK_DONE), (u32)head);
+}
+
+/* Is there something for a reader? Called with and without the lock. */
+static bool rx_readable(const struct sock *sk, const struct tlsrec_rx *rx)
+{
+	return READ_ONCE(rx->plain_ready) || rx_head_ready(sk, rx);
+}
+
+static void rx_fail(struct sock *sk, struct tlsrec_rx *rx, int err)
+{
+	rx->err = err;
+	rx_head_set(rx, HEAD_WAKE);
+	trace_tlsrec_fail(sk, false, rx->key.seq, err);
+}
+
+/* Bytes of the head record that are in rx->part already. */
+static u32 rx_part_len(const struct tlsrec_rx *rx)
+{
+	return rx->part ? rx->part->len : 0;
+}
+
+/**
+ * rx_head_size() - look at the head record
+ * @sk: locked
+ * @rx: receive direction
+ * @q: cursor
+ *
+ * Return: size of the whole record in bytes, 0 while its header is not there,
+ * or a negative errno, sticky.
+ */
+static int rx_head_size(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q)
+{
+	u32 have = min_t(u32, rx_part_len(rx), TLSREC_HEADER_SIZE);
+	u8 header[TLSREC_HEADER_SIZE];
+	int size;
+
+	if (rx->err)
+		return rx->err;
+	if (have + rxq_avail(sk, q) < TLSREC_HEADER_SIZE)
+		return 0;
+
+	if (have)
+		memcpy(header, tlsrec_buf_data(rx->part), have);
+	size = rxq_peek(sk, q, header + have, TLSREC_HEADER_SIZE - have);
+	if (!size)
+		size = tlsrec_parse_header(&rx->key.fmt, header);
+	if (size < 0)
+		rx_fail(sk, rx, size);
+	return size;
+}
+
+/* Will the window never open far enough for the rest of the record? */
+static bool rx_window_stuck(const struct sock *sk, const struct rxq *q)
+{
+	return rxq_avail(sk, q) && tcp_epollin_ready(sk, INT_MAX);
+}
+
+/* Find out what is known of the head record, for poll and wake-ups. */
+static void rx_look(struct sock *sk, struct tlsrec_rx *rx)
+{
+	struct rxq q = { };
+	u64 head = rx->head;
+
+	if (!(head & HEAD_END)) {
+		int size = rx_head_size(sk, rx, &q);
+
+		if (size < 0)
+			return;
+		head = 0;
+		if (size)
+			head = HEAD_END | (u32)(tcp_sk(sk)->copied_seq + size -
+						rx_part_len(rx));
+	}
+
+	head &= ~HEAD_WAKE;
+	rx_head_set(rx, head);
+	if (!rx_head_ready(sk, rx) && rx_window_stuck(sk, &q))
+		rx_head_set(rx, head | HEAD_WAKE);
+}
+
+/**
+ * tlsrec_data_ready() - TCP has more: wake readers if it is enough
+ * @sk: locked, by this task or by softirq
+ */
+void tlsrec_data_ready(struct sock *sk)
+{
+	struct tlsrec_rx *rx = &tlsrec_ctx(sk)->rx;
+
+	rx_look(sk, rx);
+	if (rx_head_ready(sk, rx) || sk->sk_shutdown & RCV_SHUTDOWN)
+		rx->saved_data_ready(sk);
+}
+
+/* ---- one record: from the queue to rx->plain ---- */
+
+/* Take bytes of the head record out of the queue, until it has @size. */
+static int rx_pull(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q,
+		   u32 size)
+{
+	struct tlsrec_buf *buf = rx->part;
+	u32 n;
+	int err;
+
+	if (!buf) {
+		buf = tlsrec_buf_get(sk->sk_allocation);
+		if (!buf)
+			return -ENOMEM;
+		buf->off = TLSREC_BUF_PAYLOAD - tlsrec_head_size(&rx->key.fmt);
+		rx->part = buf;
+	}
+
+	n = min(size - buf->len, rxq_avail(sk, q));
+	err = rxq_copy(sk, q, tlsrec_buf_data(buf) + buf->len, n);
+	if (err) {
+		rx_fail(sk, rx, err);
+		return err;
+	}
+	buf->len += n;
+	return 0;
+}
+
+/* Decrypt the record in @buf in place. */
+static int rx_decrypt(struct tlsrec_rx *rx, struct tlsrec_buf *buf)
+{
+	const struct tlsrec_format *fmt = &rx->key.fmt;
+	u8 *record = tlsrec_buf_data(buf);
+	u32 head = tlsrec_head_size(fmt);
+	u32 sealed = buf->len - head - TLSREC_TAG_SIZE;
+	u8 iv[TLSREC_NONCE_SIZE];
+	int len, err;
+
+	/* Always application data outside (RFC 8446 5.2). */
+	if (fmt->inner_type && record[0] != TLSREC_TYPE_DATA)
+		return -EBADMSG;
+
+	memcpy(iv, rx->key.iv, sizeof(iv));
+	memcpy(iv + TLSREC_NONCE_SIZE - fmt->explicit_nonce,
+	       record + TLSREC_HEADER_SIZE, fmt->explicit_nonce);
+	tlsrec_nonce(fmt, buf->crypt.nonce, iv, rx->key.seq);
+	tlsrec_put_aad(fmt, buf->crypt.aad, record, rx->key.seq, sealed);
+
+	sg_set_buf(&buf->sg[0], buf->crypt.aad, fmt->aad);
+	sg_set_buf(&buf->sg[1], record + head, sealed);
+	sg_set_buf(&buf->sg[2], record + head + sealed, TLSREC_TAG_SIZE);
+	err = tlsrec_crypt(&rx->key, &buf->crypt, false, buf->sg, buf->sg,
+			   sealed + TLSREC_TAG_SIZE);
+	if (err)
+		return err;
+
+	len = sealed;
+	buf->type = record[0];
+	if (fmt->inner_type)
+		len = tlsrec_inner_content(record + head, sealed, &buf->type);
+	if (len < 0)
+		return len;
+	buf->off += head;
+	buf->len = len;
+	return sealed - len - fmt->inner_type;
+}
+
+/* The record in rx->part is complete: decrypt it onto rx->plain. */
+static int rx_open_record(struct sock *sk, struct tlsrec_rx *rx)
+{
+	struct tlsrec_buf *buf = rx->part;
+	int padding;
+
+	rx->part = NULL;
+	rx_head_set(rx, 0);
+
+	padding = rx->key.exhausted ? -EBADMSG : rx_decrypt(rx, buf);
+	if (padding < 0) {
+		tlsrec_stat_add(sk, TLSREC_DECRYPT_ERROR, 1);
+		tlsrec_buf_put(buf);
+		rx_fail(sk, rx, -EBADMSG);
+		return -EBADMSG;
+	}
+	if (padding && rx->no_pad)
+		tlsrec_stat_add(sk, TLSREC_RX_NO_PAD_VIOL, 1);
+
+	tlsrec_stat_add(sk, TLSREC_RX_RECORDS, 1);
+	tlsrec_stat_add(sk, TLSREC_RX_BYTES, buf->len);
+	trace_tlsrec_record_rx(sk, rx->key.seq, buf->type, buf->len);
+	tlsrec_key_advance(&rx->key);
+
+	list_add_tail(&buf->list, &rx->plain);
+	rx->plain_mem += tlsrec_buf_mem(buf);
+	return 0;
+}
+
+/* Forget a record that has been read. */
+static void rx_plain_del(struct tlsrec_rx *rx, struct tlsrec_buf *buf)
+{
+	rx->plain_mem -= tlsrec_buf_mem(buf);
+	list_del_init(&buf->list);
+	tlsrec_buf_put(buf);
+}
+
+/* A record stays for later: in no more memory than it needs. */
+static struct tlsrec_buf *rx_plain_keep(struct sock *sk, struct tlsrec_rx *rx,
+					struct tlsrec_buf *buf)
+{
+	rx->plain_mem -= tlsrec_buf_mem(buf);
+	buf = tlsrec_buf_shrink(buf, sk->sk_allocation);
+	rx->plain_mem += tlsrec_buf_mem(buf);
+	return buf;
+}
+
+/**
+ * rx_try_next() - decrypt the head record if all of it is there
+ * @sk: locked
+ * @rx: receive direction
+ * @q: cursor
+ *
+ * Return: 1 with the record at the end of rx->plain, 0 when it is not there
+ * yet, -ENOMEM, or a sticky errno.
+ */
+static int rx_try_next(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q)
+{
+	int size = rx_head_size(sk, rx, q);
+	int err;
+
+	if (size < 0)
+		return size;
+
+	if (!size || rx_part_len(rx) + rxq_avail(sk, q) < size) {
+		/* What was taken already may be what the window waits for. */
+		rxq_commit(sk, q);
+		if (!rx_window_stuck(sk, q))
+			return 0;
+		err = rx_pull(sk, rx, q, size ? size : TLSREC_HEADER_SIZE);
+		rxq_commit(sk, q);
+		return err;
+	}
+
+	err = rx_pull(sk, rx, q, size);
+	if (!err)
+		err = rx_open_record(sk, rx);
+	return err ? err : 1;
+}
+
+/* Returned once the stream has ended: 0, or how it was cut short. */
+static int rx_end(struct sock *sk, struct tlsrec_rx *rx)
+{
+	struct rxq q = { };
+
+	/* Bytes of a record are missing: somebody cut the stream short. */
+	if (sock_flag(sk, SOCK_DONE) &&
+	    (rx_part_len(rx) || rxq_avail(sk, &q))) {
+		rx_fail(sk, rx, -EBADMSG);
+		return -EBADMSG;
+	}
+	return 0;
+}
+
+/* The sticky error, as often as a caller needs to see it. */
+static int rx_sticky(struct tlsrec_rx *rx, long timeo)
+{
+	/*
+	 * Behind a bad header there is nothing to authenticate and so nothing
+	 * more to find out: programs that poll are told once.
+	 */
+	if (rx->err != -EBADMSG && rx->err_reported && !timeo)
+		return -EAGAIN;
+	rx->err_reported = true;
+	if (rx->err != -EBADMSG)
+		rx_head_set(rx, 0);
+	return rx->err;
+}
+
+/**
+ * rx_next() - wait for the next record
+ * @sk: locked; the lock is dropped while waiting
+ * @rx: receive direction, the turn is taken
+ * @q: cursor
+ * @timeo: jiffies to wait; what is left of them on return
+ * @enough: the caller has something to return already, and wants more only if
+ *	it is there
+ *
+ * Return: 1 with the record at the end of rx->plain, 0 at the end of the
+ * stream, or a negative errno.
+ */
+static int rx_next(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q,
+		   long *timeo, bool enough)
+{
+	DEFINE_WAIT_FUNC(wait, woken_wake_function);
+	int ret;
+
+	while (1) {
+		ret = rx_try_next(sk, rx, q);
+		if (ret == -ENOMEM)
+			return ret;
+		if (ret < 0)
+			return enough ? ret : rx_sticky(rx, *timeo);
+		if (ret)
+			return ret;
+
+		/* Cursor and knowledge end here: the queue may change. */
+		rxq_commit(sk, q);
+		if (sk_flush_backlog(sk))
+			continue;
+		rx_look(sk, rx);
+		if (enough)
+			return -EAGAIN;
+		if (rx_head_ready(sk, rx))
+			continue;
+
+		if (sk->sk_err)
+			return sock_error(sk);
+		if (sk->sk_shutdown & RCV_SHUTDOWN || sock_flag(sk, SOCK_DONE))
+			return rx_end(sk, rx);
+		if (sk->sk_state == TCP_CLOSE)
+			return -ENOTCONN;
+		if (!*timeo)
+			return -EAGAIN;
+		if (signal_pending(current))
+			return sock_intr_errno(*timeo);
+
+		add_wait_queue(sk_sleep(sk), &wait);
+		sk_set_bit(SOCKWQ_ASYNC_WAITDATA, sk);
+		sk_wait_event(sk, timeo, rx_head_ready(sk, rx) ||
+			      READ_ONCE(sk->sk_err) ||
+			      READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN,
+			      &wait);
+		sk_clear_bit(SOCKWQ_ASYNC_WAITDATA, sk);
+		remove_wait_queue(sk_sleep(sk), &wait);
+	}
+}
+
+/* ---- the reader ---- */
+
+/**
+ * struct rx_call - one call of a reader
+ * @sk: locked
+ * @rx: receive direction, the turn is taken
+ * @q: cursor
+ * @timeo: jiffies it may still wait
+ */
+struct rx_call {
+	struct sock		*sk;
+	struct tlsrec_rx	*rx;
+	struct rxq		q;
+	long			timeo;
+};
+
+static int call_start(struct rx_call *call, struct sock *sk, bool nonblock)
+{
+	call->sk = sk;
+	call->rx = &tlsrec_ctx(sk)->rx;
+	call->q = (struct rxq){ };
+	call->timeo = sock_rcvtimeo(sk, nonblock);
+	return tlsrec_turn_take(sk, &call->rx->turn, &call->timeo);
+}
+
+static void call_end(struct rx_call *call)
+{
+	struct tlsrec_rx *rx = call->rx;
+	struct tlsrec_buf *buf;
+
+	rxq_commit(call->sk, &call->q);
+
+	buf = list_first_entry_or_null(&rx->plain, struct tlsrec_buf, list);
+	if (buf)
+		rx_plain_keep(call->sk, rx, buf);
+	/* Pairs with the READ_ONCE() in rx_readable(). */
+	WRITE_ONCE(rx->plain_ready, !!buf);
+	if (!rx->err)
+		rx_look(call->sk, rx);
+	tlsrec_turn_give(call->sk, &rx->turn);
+}
+
+/* May a peek decrypt one more record ahead of what was read? */
+static bool may_read_ahead(const struct rx_call *call)
+{
+	return call->rx->plain_mem <= call->sk->sk_rcvbuf;
+}
+
+/* Bytes taken before TCP may open the window for them. */
+#define RX_COMMIT	SZ_64K
+
+/* Let ACKs and data that came in meanwhile not wait for bulk decryption. */
+static void call_breathe(struct rx_call *call)
+{
+	if (READ_ONCE(call->sk->sk_backlog.tail)) {
+		rxq_commit(call->sk, &call->q);
+		sk_flush_backlog(call->sk);
+	} else if (call->q.taken >= RX_COMMIT) {
+		rxq_commit(call->sk, &call->q);
+	}
+}
+
+/**
+ * struct rx_msg - what a recvmsg() has found so far
+ * @msg: the program's
+ * @wants_type: it has room for the content type
+ * @peek: records stay
+ * @type: of the records of this call, 0 before the first
+ * @eor: the last byte returned is the last of its record
+ * @copied: bytes returned
+ * @skip: with @peek, the last record that was looked at
+ */
+struct rx_msg {
+	struct msghdr		*msg;
+	bool			wants_type;
+	bool			peek;
+	u8			type;
+	bool			eor;
+	size_t			copied;
+	struct tlsrec_buf	*skip;
+};
+
+/*
+ * One call returns records of one type. Returns 1 if this record may be part
+ * of it, 0 if it belongs to the next call, -EIO if the caller has no room to
+ * be told what it is.
+ */
+static int msg_type(struct rx_msg *m, const struct tlsrec_buf *buf)
+{
+	u8 type = buf->type;
+	int err = 0;
+
+	if (m->type)
+		return m->type == type;
+	if (!type)
+		return -EBADMSG;
+
+	if (m->wants_type)
+		err = put_cmsg(m->msg, SOL_TLS, TLS_GET_RECORD_TYPE,
+			       sizeof(type), &type);
+	if (type != TLSREC_TYPE_DATA &&
+	    (!m->wants_type || err || m->msg->msg_flags & MSG_CTRUNC))
+		return -EIO;
+
+	/* An empty record says nothing to one who does not ask for types. */
+	if (m->wants_type || buf->len)
+		m->type = type;
+	return 1;
+}
+
+static struct tlsrec_buf *msg_next_buf(struct rx_call *call, struct rx_msg *m)
+{
+	struct list_head *plain = &call->rx->plain;
+	struct list_head *next = m->skip ? m->skip->list.next : plain->next;
+
+	return next == plain ? NULL : list_entry(next, struct tlsrec_buf, list);
+}
+
+/* Copy from one record. Returns 1 to go on, 0 when the call is done. */
+static int msg_copy(struct rx_call *call, struct rx_msg *m,
+		    struct tlsrec_buf *buf, size_t len)
+{
+	unsigned int n = min_t(size_t, buf->len, len);
+	unsigned int got;
+	bool whole;
+
+	got = copy_to_iter(tlsrec_buf_data(buf), n, &m->msg->msg_iter);
+	m->copied += got;
+	whole = got == buf->len;
+	m->eor = whole;
+
+	if (m->peek) {
+		m->skip = rx_plain_keep(call->sk, call->rx, buf);
+	} else if (whole) {
+		rx_plain_del(call->rx, buf);
+	} else {
+		buf->off += got;
+		buf->len -= got;
+	}
+
+	if (got < n)
+		return -EFAULT;
+	return whole && (!m->type || m->type == TLSREC_TYPE_DATA);
+}
+
+static int rx_recv(struct rx_call *call, struct rx_msg *m, size_t len,
+		   size_t target)
+{
+	struct tlsrec_buf *buf;
+	int ret;
+
+	while (m->copied < len) {
+		buf = msg_next_buf(call, m);
+		if (!buf) {
+			if (m->peek && !may_read_ahead(call))
+				return -EAGAIN;
+			ret = rx_next(call->sk, call->rx, &call->q,
+				      &call->timeo, m->copied >= target);
+			if (ret <= 0)
+				return ret;
+			buf = list_last_entry(&call->rx->plain,
+					      struct tlsrec_buf, list);
+		}
+
+		ret = msg_type(m, buf);
+		if (ret <= 0)
+			return ret;
+		ret = msg_copy(call, m, buf, len - m->copied);
+		if (ret <= 0)
+			return ret;
+		call_breathe(call);
+	}
+
+	return 0;
+}
+
+static int rx_recvmsg(struct sock *sk, struct msghdr *msg, size_t len,
+		      int flags)
+{
+	struct rx_msg m = {
+		.msg = msg,
+		.wants_type = msg->msg_controllen,
+		.peek = flags & MSG_PEEK,
+	};
+	struct rx_call call;
+	int err;
+
+	err = call_start(&call, sk, flags & MSG_DONTWAIT);
+	if (err)
+		return err;
+	err = rx_recv(&call, &m, len,
+		      sock_rcvlowat(sk, flags & MSG_WAITALL, len));
+	if (m.eor)
+		msg->msg_flags |= MSG_EOR;
+	call_end(&call);
+	return m.copied ? m.copied : err;
+}
+
+/*
+ * recvmsg() of a socket with a receive key. Returns bytes of plaintext, 0 at
+ * the end of the stream or for an empty control record, or a negative errno
+ * as in the design's table. A control buffer gets the content type.
+ */
+int tlsrec_recvmsg(struct sock *sk, struct msghdr *msg, size_t len, int flags
+		   TLSREC_RECVMSG_LAST_ARG)
+{
+	int ret;
+
+	if (unlikely(flags & MSG_ERRQUEUE))
+		return sock_recv_errqueue(sk, msg, len, SOL_IP, IP_RECVERR);
+	if (unlikely(flags & MSG_OOB))
+		return -EOPNOTSUPP;
+
+	lock_sock(sk);
+	ret = rx_recvmsg(sk, msg, len, flags);
+	release_sock(sk);
+	return ret;
+}
+
+static void pipe_page_put(struct splice_pipe_desc *spd, unsigned int i)
+{
+	put_page(spd->pages[i]);
+}
+
+/* Give a pipe references to the pages of a record. Returns bytes it took. */
+static ssize_t splice_buf(struct tlsrec_buf *buf, struct pipe_inode_info *pipe,
+			  size_t len)
+{
+	struct page *pages[1 << TLSREC_BUF_ORDER];
+	struct partial_page partial[ARRAY_SIZE(pages)];
+	struct splice_pipe_desc spd = {
+		.pages		= pages,
+		.partial	= partial,
+		.nr_pages_max	= ARRAY_SIZE(pages),
+		.ops		= &nosteal_pipe_buf_ops,
+		.spd_release	= pipe_page_put,
+	};
+	void *data = tlsrec_buf_data(buf);
+
+	len = min_t(size_t, len, buf->len);
+	while (len) {
+		unsigned int off = offset_in_page(data);
+		unsigned int n = min_t(size_t, len, PAGE_SIZE - off);
+
+		pages[spd.nr_pages] = virt_to_page(data);
+		get_page(pages[spd.nr_pages]);
+		partial[spd.nr_pages].offset = off;
+		partial[spd.nr_pages].len = n;
+		partial[spd.nr_pages].private = 0;
+		spd.nr_pages++;
+		data += n;
+		len -= n;
+	}
+
+	return splice_to_pipe(pipe, &spd);
+}
+
+static ssize_t rx_splice(struct rx_call *call, struct pipe_inode_info *pipe,
+			 size_t len)
+{
+	struct tlsrec_rx *rx = call->rx;
+	struct tlsrec_buf *buf;
+	ssize_t copied = 0, ret;
+
+	while (copied < len) {
+		buf = list_first_entry_or_null(&rx->plain, struct tlsrec_buf,
+					       list);
+		if (!buf) {
+			ret = rx_next(call->sk, rx, &call->q, &call->timeo,
+				      copied);
+			if (ret <= 0)
+				return copied ? copied : ret;
+			continue;
+		}
+		/* A pipe cannot carry types. */
+		if (buf->type != TLSREC_TYPE_DATA)
+			return copied ? copied : -EINVAL;
+		if (buf->len) {
+			ret = splice_buf(buf, pipe, len - copied);
+			if (ret <= 0)
+				return copied ? copied : ret;
+			copied += ret;
+			buf->off += ret;
+			buf->len -= ret;
+			if (buf->len)
+				return copied;
+		}
+		rx_plain_del(rx, buf);
+		call_breathe(call);
+	}
+
+	return copied;
+}
+
+/**
+ * tlsrec_splice_read() - splice() from a socket with a receive key to a pipe
+ * @sock: the socket
+ * @ppos: unused
+ * @pipe: locked
+ * @len: bytes at most
+ * @flags: SPLICE_F_*
+ *
+ * Return: bytes, 0 at the end of the stream, -EINVAL when the next record is
+ * not application data, or another negative errno.
+ */
+ssize_t tlsrec_splice_read(struct socket *sock, loff_t *ppos,
+			   struct pipe_inode_info *pipe, size_t len,
+			   unsigned int flags)
+{
+	struct sock *sk = sock->sk;
+	bool nonblock = flags & SPLICE_F_NONBLOCK ||
+			(sock->file && sock->file->f_flags & O_NONBLOCK);
+	struct rx_call call;
+	ssize_t ret;
+
+	lock_sock(sk);
+	ret = call_start(&call, sk, nonblock);
+	if (!ret) {
+		ret = rx_splice(&call, pipe, len);
+		call_end(&call);
+	}
+	release_sock(sk);
+	return ret;
+}
+
+/* ---- poll and the like ---- */
+
+/**
+ * tlsrec_sock_is_readable() - would a reader get something at once?
+ * @sk: not locked
+ */
+bool tlsrec_sock_is_readable(struct sock *sk)
+{
+	struct tlsrec_ctx *ctx;
+	bool readable;
+
+	rcu_read_lock();
+	ctx = rcu_dereference(inet_csk(sk)->icsk_ulp_data);
+	readable = ctx && rx_readable(sk, &ctx->rx);
+	rcu_read_unlock();
+	return readable;
+}
+
+/**
+ * tlsrec_poll() - TCP's, but readable only when a whole record is
+ * @file: of the socket
+ * @sock: the socket
+ * @wait: poll table
+ */
+__poll_t tlsrec_poll(struct file *file, struct socket *sock,
+		     struct poll_table_struct *wait)
+{
+	struct sock *sk = sock->sk;
+	__poll_t mask = tcp_poll(file, sock, wait);
+
+	/* The end of the stream is always readable. */
+	if (inet_sk_state_load(sk) != TCP_ESTABLISHED ||
+	    READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN)
+		return mask;
+	if (!tlsrec_sock_is_readable(sk))
+		mask &= ~(EPOLLIN | EPOLLRDNORM);
+	return mask;
+}
+
+/* Plaintext that a read() would return now, for FIONREAD. */
+static int rx_bytes(struct sock *sk)
+{
+	struct tlsrec_buf *buf;
+	struct rx_call call;
+	int bytes = 0;
+
+	if (call_start(&call, sk, true))
+		return 0;
+
+	/* Only decryption tells how much of a record is padding. */
+	if (list_empty(&call.rx->plain))
+		rx_try_next(sk, call.rx, &call.q);
+	list_for_each_entry(buf, &call.rx->plain, list) {
+		if (buf->type != TLSREC_TYPE_DATA)
+			break;
+		bytes += buf->len;
+	}
+	call_end(&call);
+	return bytes;
+}
+
+/**
+ * tlsrec_ioctl() - FIONREAD counts plaintext; the rest is TCP's
+ * @sk: not locked
+ * @cmd: ioctl number
+ * @arg: its argument
+ */
+int tlsrec_ioctl(struct sock *sk, int cmd, tlsrec_ioctl_arg arg)
+{
+	int bytes;
+
+	if (cmd != SIOCINQ)
+		return tlsrec_base_proto(sk)->ioctl(sk, cmd, arg);
+
+	lock_sock(sk);
+	bytes = rx_bytes(sk);
+	release_sock(sk);
+	return tlsrec_ioctl_answer(arg, bytes);
+}
+
+/**
+ * tlsrec_rx_start() - the key is set; there may be records already
+ * @sk: locked
+ * @rx: receive direction
+ */
+void tlsrec_rx_start(struct sock *sk, struct tlsrec_rx *rx)
+{
+	rx_look(sk, rx);
+	if (rx_readable(sk, rx))
+		rx->saved_data_ready(sk);
+}
+
+/* The socket is closed. */
+void tlsrec_rx_free(struct tlsrec_rx *rx)
+{
+	struct tlsrec_buf *buf, *next;
+
+	list_for_each_entry_safe(buf, next, &rx->plain, list)
+		rx_plain_del(rx, buf);
+	if (rx->part)
+		tlsrec_buf_put(rx->part);
+	rx->part = NULL;
+	tlsrec_key_wipe(&rx->key);
+}
+
+void tlsrec_rx_exit(void)
+{
+	tlsrec_buf_exit();
+}

@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Socket options of the SOL_TLS level. */
+
+#include <linux/skmsg.h>
+
+#include "compat.h"
+#include "rx.h"
+#include "stats.h"
+#include "trace.h"
+#include "tlsrec.h"
+#include "tx.h"
+
+/* Callbacks are looked up by softirq: change them under its lock. */
+static void swap_callbacks(struct sock *sk, struct tlsrec_ctx *ctx, bool tx)
+{
+	write_lock_bh(&sk->sk_callback_lock);
+	if (tx) {
+		ctx->tx.saved_write_space = sk->sk_write_space;
+		sk->sk_write_space = tlsrec_write_space;
+	} else {
+		ctx->rx.saved_data_ready = sk->sk_data_ready;
+		sk->sk_data_ready = tlsrec_data_ready;
+	}
+	write_unlock_bh(&sk->sk_callback_lock);
+}
+
+/* Fetch and check a struct tls12_crypto_info_*. */
+static int fetch_info(sockptr_t optval, unsigned int optlen,
+		      const struct tlsrec_key *other, void *info)
+{
+	struct tls_crypto_info *ci = info;
+	const struct tlsrec_cipher *cipher;
+
+	if (copy_from_sockptr(ci, optval, sizeof(*ci)))
+		return -EFAULT;
+	if (ci->version != TLS_1_2_VERSION && ci->version != TLS_1_3_VERSION)
+		return -EINVAL;
+
+	cipher = tlsrec_cipher_find(ci->cipher_type);
+	if (!cipher || optlen != cipher->info_size)
+		return -EINVAL;
+	/* Both directions of a connection have one version and cipher. */
+	if (other->cipher &&
+	    (other->cipher != cipher || other->version != ci->version))
+		return -EINVAL;
+
+	if (copy_from_sockptr_offset(ci + 1, optval, sizeof(*ci),
+				     optlen - sizeof(*ci)))
+		return -EFAULT;
+	return 0;
+}
+
+static bool in_sockmap(const struct sock *sk)
+{
+	bool yes;
+
+	rcu_read_lock();
+	yes = sk_psock(sk);
+	rcu_read_unlock();
+	return yes;
+}
+
+static int set_key(struct sock *sk, sockptr_t optval, unsigned int optlen,
+		   bool tx)
+{
+	struct tlsrec_ctx *ctx = tlsrec_ctx(sk);
+	struct tlsrec_key *key = tx ? &ctx->tx.key : &ctx->rx.key;
+	struct tlsrec_key *other = tx ? &ctx->rx.key : &ctx->tx.key;
+	u8 info[TLSREC_MAX_INFO] __aligned(8);
+	int err;
+
+	/* skmsg.c would take our state for the in-tree module's. */
+	if (in_sockmap(sk))
+		return -EINVAL;
+	if (sockptr_is_null(optval) || optlen < sizeof(struct tls_crypto_info))
+		return -EINVAL;
+	if (key->cipher)
+		return -EBUSY;
+
+	err = fetch_info(optval, optlen, other, info);
+	if (!err)
+		err = tlsrec_key_set(key, info);
+	memzero_explicit(info, sizeof(info));
+	if (err)
+		return err;
+
+	swap_callbacks(sk, ctx, tx);
+	tlsrec_update_proto(sk, ctx);
+	tlsrec_stat_add(sk, tx ? TLSREC_TX_SW : TLSREC_RX_SW, 1);
+	tlsrec_stat_add(sk, tx ? TLSREC_CURR_TX_SW : TLSREC_CURR_RX_SW, 1);
+	trace_tlsrec_key(sk, tx, key->version, key->cipher->type,
+			 crypto_tfm_alg_driver_name(crypto_aead_tfm(key->aead)));
+	if (!tx)
+		tlsrec_rx_start(sk, &ctx->rx);
+	return 0;
+}
+
+static int get_key(struct sock *sk, char __user *optval, int len, bool tx)
+{
+	struct tlsrec_ctx *ctx = tlsrec_ctx(sk);
+	const struct tlsrec_key *key = tx ? &ctx->tx.key : &ctx->rx.key;
+	u8 info[TLSREC_MAX_INFO] __aligned(8);
+	int err = 0;
+
+	if (!optval || len < (int)sizeof(struct tls_crypto_info))
+		return -EINVAL;
+	if (!key->cipher)
+		return -EBUSY;
+	/* Either version and cipher only, or all of it. */
+	if (len != sizeof(struct tls_crypto_info) &&
+	    len != key->cipher->info_size)
+		return -EINVAL;
+
+	tlsrec_key_get(key, info);
+	if (copy_to_user(optval, info, len))
+		err = -EFAULT;
+	memzero_explicit(info, sizeof(info));
+	return err;
+}
+
+static int set_zerocopy_ro(struct tlsrec_ctx *ctx, sockptr_t optval,
+			   unsigned int optlen)
+{
+	unsigned int value;
+
+	if (sockptr_is_null(optval) || optlen != sizeof(value))
+		return -EINVAL;
+	if (copy_from_sockptr(&value, optval, sizeof(value)))
+		return -EFAULT;
+	if (value > 1)
+		return -EINVAL;
+
+	ctx->zerocopy_ro = value;
+	return 0;
+}
+
+static int get_zerocopy_ro(const struct tlsrec_ctx *ctx, char __user *optval,
+			   int len)
+{
+	unsigned int value = ctx->zerocopy_ro;
+
+	if (len != sizeof(value))
+		return -EINVAL;
+	return copy_to_user(optval, &value, sizeof(value)) ? -EFAULT : 0;
+}
+
+/* TLS 1.3 has padding; there is a receive key. */
+static bool may_expect_no_pad(const struct tlsrec_rx *rx)
+{
+	return rx->key.cipher && rx->key.version == TLS_1_3_VERSION;
+}
+
+static int set_no_pad(struct tlsrec_rx *rx, sockptr_t optval,
+		      unsigned int optlen)
+{
+	u32 value;
+	int zeroed;
+
+	if (!may_expect_no_pad(rx) || sockptr_is_null(optval) ||
+	    optlen < sizeof(value))
+		return -EINVAL;
+	if (copy_from_sockptr(&value, optval, sizeof(value)))
+		return -EFAULT;
+	if (value > 1)
+		return -EINVAL;
+	zeroed = check_zeroed_sockptr(optval, sizeof(value),
+				      optlen - sizeof(value));
+	if (zeroed < 1)
+		return zeroed ? zeroed : -EINVAL;
+
+	rx->no_pad = value;
+	return 0;
+}
+
+static int get_no_pad(const struct tlsrec_rx *rx, char __user *optval,
+		      int __user *optlen, int len)
+{
+	int value = rx->no_pad;
+
+	if (!may_expect_no_pad(rx) || len < (int)sizeof(value))
+		return -EINVAL;
+	if (put_user(sizeof(value), optlen) ||
+	    copy_to_user(optval, &value, sizeof(value)))
+		return -EFAULT;
+	return 0;
+}
+
+/**
+ * tlsrec_setsockopt() - SOL_TLS options; the other levels are TCP's
+ * @sk: not locked
+ * @level: SOL_*
+ * @optname: TLS_TX, TLS_RX, TLS_TX_ZEROCOPY_RO or TLS_RX_EXPECT_NO_PAD
+ * @optval: value, see <linux/tls.h>
+ * @optlen: its size in bytes
+ *
+ * Return: 0; -EINVAL (bad version, cipher, length or value, or the two
+ * directions disagree), -EFAULT, -EBUSY (the key is set), -ENOENT (the kernel
+ * has no such algorithm), -ENOMEM, -ENOPROTOOPT.
+ */
+int tlsrec_setsockopt(struct sock *sk, int level, int optname,
+		      sockptr_t optval, unsigned int optlen)
+{
+	struct tlsrec_ctx *ctx;
+	int err;
+
+	if (level != SOL_TLS)
+		return tlsrec_base_proto(sk)->setsockopt(sk, level, optname,
+							 optval, optlen);
+
+	lock_sock(sk);
+	ctx = tlsrec_ctx(sk);
+	switch (optname) {
+	case TLS_TX:
+	case TLS_RX:
+		err = set_key(sk, optval, optlen, optname == TLS_TX);
+		break;
+	case TLS_TX_ZEROCOPY_RO:
+		err = set_zerocopy_ro(ctx, optval, optlen);
+		break;
+	case TLS_RX_EXPECT_NO_PAD:
+		err = set_no_pad(&ctx->rx, optval, optlen);
+		break;
+	default:
+		err = -ENOPROTOOPT;
+	}
+	release_sock(sk);
+	return err;
+}
+
+/* Would take ciphertext from under the record layer. */
+static bool drains_tcp(const struct sock *sk, int level, int optname)
+{
+	return level == SOL_TCP && optname == TCP_ZEROCOPY_RECEIVE &&
+	       READ_ONCE(tlsrec_ctx(sk)->rx.key.cipher);
+}
+
+/**
+ * tlsrec_getsockopt() - the reverse of tlsrec_setsockopt()
+ * @sk: not locked
+ * @level: SOL_*
+ * @optname: as there
+ * @optval: where to; TLS_TX and TLS_RX come with the live sequence number
+ * @optlen: size of @optval in bytes; updated for TLS_RX_EXPECT_NO_PAD
+ *
+ * Return: 0; -EBUSY (no key is set), -EINVAL (length), -EFAULT, -ENOPROTOOPT;
+ * -EOPNOTSUPP for TCP_ZEROCOPY_RECEIVE on a socket that receives records.
+ */
+int tlsrec_getsockopt(struct sock *sk, int level, int optname,
+		      char __user *optval, int __user *optlen)
+{
+	struct tlsrec_ctx *ctx;
+	int err, len;
+
+	if (drains_tcp(sk, level, optname))
+		return -EOPNOTSUPP;
+	if (level != SOL_TLS)
+		return tlsrec_base_proto(sk)->getsockopt(sk, level, optname,
+							 optval, optlen);
+	if (get_user(len, optlen))
+		return -EFAULT;
+
+	lock_sock(sk);
+	ctx = tlsrec_ctx(sk);
+	switch (optname) {
+	case TLS_TX:
+	case TLS_RX:
+		err = get_key(sk, optval, len, optname == TLS_TX);
+		break;
+	case TLS_TX_ZEROCOPY_RO:
+		err = get_zerocopy_ro(ctx, optval, len);
+		break;
+	case TLS_RX_EXPECT_NO_PAD:
+		err = get_no_pad(&ctx->rx, optval, optlen, len);
+		break;
+	default:
+		err = -ENOPROTOOPT;
+	}
+	release_sock(sk);
+	return err;
+}

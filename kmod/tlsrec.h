@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * State of a socket and what the rooms of the module offer each other.
+ *
+ * Locking. The socket lock protects everything in struct tlsrec_ctx. A call
+ * that sleeps drops it on the way (waiting for send buffer space or for data),
+ * so a writer also holds the tx turn and a reader the rx turn from start to
+ * end of its call: nobody else's record gets between the parts of its work.
+ * What is read without the lock is marked so, with the name of its pair.
+ */
+#ifndef TLSREC_TLSREC_H
+#define TLSREC_TLSREC_H
+
+#include <linux/tcp.h>
+#include <linux/tls.h>
+#include <net/sock.h>
+#include <net/tcp.h>
+
+#include "cipher.h"
+#include "record.h"
+
+struct tlsrec_buf;
+struct tlsrec_work;
+
+#define TLSREC_VERSION		"0.1.0"
+
+/**
+ * struct tlsrec_turn - who may work on one direction
+ * @held: somebody does; read without the lock by waiters, who check again
+ *	under it
+ * @wait: those who want to
+ */
+struct tlsrec_turn {
+	bool			held;
+	wait_queue_head_t	wait;
+};
+
+/**
+ * struct tlsrec_tx - transmit direction
+ * @key: cipher state; @key.cipher is %NULL until TLS_TX was set
+ * @turn: order of writers
+ * @work: open record and records TCP has not taken yet, %NULL when neither
+ * @err: sticky negative errno, set when encryption failed or the sequence
+ *	number ran out
+ * @pending: @work holds encrypted records for TCP
+ * @saved_write_space: the socket's own callback
+ */
+struct tlsrec_tx {
+	struct tlsrec_key	key;
+	struct tlsrec_turn	turn;
+	struct tlsrec_work	*work;
+	int			err;
+	bool			pending;
+	void			(*saved_write_space)(struct sock *sk);
+};
+
+/**
+ * struct tlsrec_rx - receive direction
+ * @key: cipher state; @key.cipher is %NULL until TLS_RX was set
+ * @turn: order of readers
+ * @plain: decrypted records nobody has read yet, oldest first
+ * @plain_mem: bytes of memory on @plain
+ * @part: head record as far as it was taken out of the TCP queue
+ * @head: what is known of the head record, see rx_head_*() in rx.c; written
+ *	under the lock, read without it by poll
+ * @plain_ready: @plain is not empty; written under the lock, read without it
+ *	by poll
+ * @err: sticky negative errno, reported once everything before it was read
+ * @err_reported: @err was returned to a reader
+ * @no_pad: value of TLS_RX_EXPECT_NO_PAD
+ * @saved_data_ready: the socket's own callback
+ */
+struct tlsrec_rx {
+	struct tlsrec_key	key;
+	struct tlsrec_turn	turn;
+	struct list_head	plain;
+	unsigned int		plain_mem;
+	struct tlsrec_buf	*part;
+	u64			head;
+	bool			plain_ready;
+	bool			err_reported;
+	bool			no_pad;
+	int			err;
+	void			(*saved_data_ready)(struct sock *sk);
+};
+
+/**
+ * struct tlsrec_ctx - what tlsrec knows of a socket (icsk_ulp_data)
+ * @tx: transmit direction
+ * @rx: receive direction
+ * @zerocopy_ro: value of TLS_TX_ZEROCOPY_RO
+ * @rcu: get_info and poll look at the context without the socket lock
+ */
+struct tlsrec_ctx {
+	struct tlsrec_tx	tx;
+	struct tlsrec_rx	rx;
+	bool			zerocopy_ro;
+	struct rcu_head		rcu;
+};
+
+/* The caller holds the socket lock, or is a callback of the live socket. */
+static inline struct tlsrec_ctx *tlsrec_ctx(const struct sock *sk)
+{
+	return (__force struct tlsrec_ctx *)inet_csk(sk)->icsk_ulp_data;
+}
+
+/* turn.c */
+void tlsrec_turn_init(struct tlsrec_turn *turn);
+int tlsrec_turn_take(struct sock *sk, struct tlsrec_turn *turn, long *timeo);
+void tlsrec_turn_give(struct sock *sk, struct tlsrec_turn *turn);
+
+/* ulp.c */
+int tlsrec_ulp_register(void);
+void tlsrec_ulp_unregister(void);
+int tlsrec_ulp_register_tls(void);
+void tlsrec_ulp_unregister_tls(void);
+const struct proto *tlsrec_base_proto(const struct sock *sk);
+void tlsrec_update_proto(struct sock *sk, const struct tlsrec_ctx *ctx);
+
+/* sockopt.c */
+int tlsrec_setsockopt(struct sock *sk, int level, int optname,
+		      sockptr_t optval, unsigned int optlen);
+int tlsrec_getsockopt(struct sock *sk, int level, int optname,
+		      char __user *optval, int __user *optlen);
+
+#endif /* TLSREC_TLSREC_H */

@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The upper layer protocol: how a TCP socket becomes ours and stops being it.
+ *
+ * A socket's calls go through its struct proto and struct proto_ops. tlsrec
+ * has copies of TCP's for each address family and each combination of set
+ * keys, with its own functions in the places that matter for it, so a call
+ * needs no question of what the socket can do.
+ */
+
+#include <linux/inet_diag.h>
+#include <linux/module.h>
+#include <linux/skmsg.h>
+#include <net/netlink.h>
+
+#include "rx.h"
+#include "stats.h"
+#include "tlsrec.h"
+#include "tx.h"
+
+enum { FAMILY_V4, FAMILY_V6, NR_FAMILIES };
+
+/**
+ * struct family - protos of an address family
+ * @base: TCP's own, %NULL until the first socket of the family came
+ * @prot: indexed by whether TLS_TX is set and whether TLS_RX is
+ * @ops: likewise
+ */
+struct family {
+	struct proto		*base;
+	struct proto		prot[2][2];
+	struct proto_ops	ops[2][2];
+};
+
+static struct family families[NR_FAMILIES];
+/* Orders the building of a family's protos. */
+static DEFINE_MUTEX(families_lock);
+
+/* The family never changes: IPV6_ADDRFORM is refused for foreign protos. */
+static struct family *family_of(const struct sock *sk)
+{
+	return &families[sk->sk_family == AF_INET6 ? FAMILY_V6 : FAMILY_V4];
+}
+
+/**
+ * tlsrec_base_proto() - TCP's functions for a socket that is ours
+ * @sk: a socket
+ */
+const struct proto *tlsrec_base_proto(const struct sock *sk)
+{
+	/* Pairs with the release in family_build(). */
+	return smp_load_acquire(&family_of(sk)->base);
+}
+
+static int tlsrec_disconnect(struct sock *sk, int flags)
+{
+	return -EOPNOTSUPP;
+}
+
+static void tlsrec_shutdown(struct sock *sk, int how)
+{
+	if (how & SEND_SHUTDOWN)
+		tlsrec_tx_finish(sk, &tlsrec_ctx(sk)->tx);
+	tlsrec_base_proto(sk)->shutdown(sk, how);
+}
+
+/* The socket is TCP's again; it may live on as an orphan. */
+static void detach(struct sock *sk, struct tlsrec_ctx *ctx)
+{
+	write_lock_bh(&sk->sk_callback_lock);
+	rcu_assign_pointer(inet_csk(sk)->icsk_ulp_data, NULL);
+	WRITE_ONCE(sk->sk_prot, (struct proto *)tlsrec_base_proto(sk));
+	if (ctx->tx.key.cipher)
+		sk->sk_write_space = ctx->tx.saved_write_space;
+	if (ctx->rx.key.cipher)
+		sk->sk_data_ready = ctx->rx.saved_data_ready;
+	write_unlock_bh(&sk->sk_callback_lock);
+}
+
+static void tlsrec_close(struct sock *sk, long timeout)
+{
+	const struct proto *base = tlsrec_base_proto(sk);
+	struct tlsrec_ctx *ctx;
+
+	lock_sock(sk);
+	ctx = tlsrec_ctx(sk);
+	tlsrec_tx_finish(sk, &ctx->tx);
+	if (ctx->tx.key.cipher)
+		tlsrec_stat_add(sk, TLSREC_CURR_TX_SW, -1);
+	if (ctx->rx.key.cipher)
+		tlsrec_stat_add(sk, TLSREC_CURR_RX_SW, -1);
+	detach(sk, ctx);
+	release_sock(sk);
+
+	tlsrec_tx_free(&ctx->tx);
+	tlsrec_rx_free(&ctx->rx);
+	kfree_rcu(ctx, rcu);
+
+	/* Last: this may drop the socket's reference on the module. */
+	base->close(sk, timeout);
+}
+
+static void prot_add_tx(struct proto *prot)
+{
+	prot->sendmsg = tlsrec_sendmsg;
+	prot->splice_eof = tlsrec_splice_eof;
+	prot->shutdown = tlsrec_shutdown;
+#ifdef TLSREC_HAVE_SENDPAGE
+	prot->sendpage = tlsrec_sendpage;
+#endif
+}
+
+static void ops_add_tx(struct proto_ops *ops)
+{
+	/* In-kernel shortcuts into TCP would send plaintext. */
+	ops->sendmsg_locked = NULL;
+#ifdef TLSREC_HAVE_SENDPAGE
+	ops->sendpage_locked = NULL;
+#endif
+}
+
+static void prot_add_rx(struct proto *prot)
+{
+	prot->recvmsg = tlsrec_recvmsg;
+	prot->ioctl = tlsrec_ioctl;
+	prot->sock_is_readable = tlsrec_sock_is_readable;
+}
+
+static void ops_add_rx(struct proto_ops *ops)
+{
+	ops->poll = tlsrec_poll;
+	ops->splice_read = tlsrec_splice_read;
+	/* In-kernel shortcuts into TCP would read ciphertext. */
+	ops->read_sock = NULL;
+	ops->read_skb = NULL;
+	ops->mmap = sock_no_mmap;
+}
+
+static void family_fill(struct family *f, const struct proto *base,
+			const struct proto_ops *base_ops)
+{
+	int tx, rx;
+
+	for (tx = 0; tx < 2; tx++) {
+		for (rx = 0; rx < 2; rx++) {
+			struct proto *prot = &f->prot[tx][rx];
+			struct proto_ops *ops = &f->ops[tx][rx];
+
+			*prot = *base;
+			*ops = *base_ops;
+			prot->setsockopt = tlsrec_setsockopt;
+			prot->getsockopt = tlsrec_getsockopt;
+			prot->disconnect = tlsrec_disconnect;
+			prot->close = tlsrec_close;
+			if (tx) {
+				prot_add_tx(prot);
+				ops_add_tx(ops);
+			}
+			if (rx) {
+				prot_add_rx(prot);
+				ops_add_rx(ops);
+			}
+		}
+	}
+}
+
+/*
+ * Build the protos of the socket's family, unless they are. TCP over IPv6 may
+ * be a module, so its proto is known only from a socket that has it.
+ */
+static int family_build(struct sock *sk)
+{
+	struct family *f = family_of(sk);
+	struct proto *base = READ_ONCE(sk->sk_prot);
+
+	/* Pairs with the release below. */
+	if (!smp_load_acquire(&f->base)) {
+		mutex_lock(&families_lock);
+		if (!f->base) {
+			family_fill(f, base, sk->sk_socket->ops);
+			/* The tables are complete when they are announced. */
+			smp_store_release(&f->base, base);
+		}
+		mutex_unlock(&families_lock);
+	}
+
+	/* Somebody else has put functions of his own there. */
+	return f->base == base ? 0 : -EINVAL;
+}
+
+/**
+ * tlsrec_update_proto() - let calls see which keys are set
+ * @sk: locked
+ * @ctx: its context, complete
+ */
+void tlsrec_update_proto(struct sock *sk, const struct tlsrec_ctx *ctx)
+{
+	struct family *f = family_of(sk);
+	bool tx = ctx->tx.key.cipher, rx = ctx->rx.key.cipher;
+
+	/*
+	 * A call on another CPU that finds the new functions takes the socket
+	 * lock before it looks at the context; poll, which does not, reads
+	 * words that are valid from the start.
+	 */
+	WRITE_ONCE(sk->sk_socket->ops, &f->ops[tx][rx]);
+	WRITE_ONCE(sk->sk_prot, &f->prot[tx][rx]);
+}
+
+/* setsockopt(TCP_ULP); the socket is locked. */
+static int ulp_init(struct sock *sk)
+{
+	struct tlsrec_ctx *ctx;
+	bool in_sockmap;
+	int err;
+
+	/* A listener's children would share the context. */
+	if (sk->sk_state != TCP_ESTABLISHED)
+		return -ENOTCONN;
+
+	rcu_read_lock();
+	in_sockmap = sk_psock(sk);
+	rcu_read_unlock();
+	if (in_sockmap)
+		return -EINVAL;
+
+	err = family_build(sk);
+	if (err)
+		return err;
+
+	ctx = kzalloc(sizeof(*ctx), GFP_KERNEL);
+	if (!ctx)
+		return -ENOMEM;
+	tlsrec_turn_init(&ctx->tx.turn);
+	tlsrec_turn_init(&ctx->rx.turn);
+	INIT_LIST_HEAD(&ctx->rx.plain);
+
+	write_lock_bh(&sk->sk_callback_lock);
+	rcu_assign_pointer(inet_csk(sk)->icsk_ulp_data, ctx);
+	tlsrec_update_proto(sk, ctx);
+	write_unlock_bh(&sk->sk_callback_lock);
+	return 0;
+}
+
+/* Netlink attributes as the in-tree module's, for ss -i. */
+static int put_info(struct sk_buff *skb, const struct tlsrec_ctx *ctx)
+{
+	const struct tlsrec_cipher *tx, *rx, *cipher;
+	u16 version;
+
+	/* A key's row is set last, see tlsrec_key_set(). */
+	tx = smp_load_acquire(&ctx->tx.key.cipher);
+	rx = smp_load_acquire(&ctx->rx.key.cipher);
+	cipher = tx ? tx : rx;
+	if (cipher) {
+		version = tx ? ctx->tx.key.version : ctx->rx.key.version;
+		if (nla_put_u16(skb, TLS_INFO_VERSION, version) ||
+		    nla_put_u16(skb, TLS_INFO_CIPHER, cipher->type))
+			return -EMSGSIZE;
+	}
+	if (nla_put_u16(skb, TLS_INFO_TXCONF,
+			tx ? TLS_CONF_SW : TLS_CONF_BASE) ||
+	    nla_put_u16(skb, TLS_INFO_RXCONF,
+			rx ? TLS_CONF_SW : TLS_CONF_BASE))
+		return -EMSGSIZE;
+	if (READ_ONCE(ctx->rx.no_pad) &&
+	    nla_put_flag(skb, TLS_INFO_RX_NO_PAD))
+		return -EMSGSIZE;
+	return 0;
+}
+
+static int ulp_get_info(struct sock *sk, struct sk_buff *skb
+			TLSREC_GET_INFO_LAST_ARG)
+{
+	const struct tlsrec_ctx *ctx;
+	struct nlattr *start;
+	int err = 0;
+
+	start = nla_nest_start_noflag(skb, INET_ULP_INFO_TLS);
+	if (!start)
+		return -EMSGSIZE;
+
+	rcu_read_lock();
+	ctx = rcu_dereference(inet_csk(sk)->icsk_ulp_data);
+	if (ctx)
+		err = put_info(skb, ctx);
+	rcu_read_unlock();
+
+	if (err || !ctx)
+		nla_nest_cancel(skb, start);
+	else
+		nla_nest_end(skb, start);
+	return err;
+}
+
+static size_t ulp_get_info_size(const struct sock *sk TLSREC_GET_INFO_LAST_ARG)
+{
+	return nla_total_size(0) +		/* INET_ULP_INFO_TLS */
+	       4 * nla_total_size(sizeof(u16)) + /* version to rxconf */
+	       nla_total_size(0);		/* TLS_INFO_RX_NO_PAD */
+}
+
+static struct tcp_ulp_ops ulp_ops = {
+	.name		= "tlsrec",
+	.owner		= THIS_MODULE,
+	.init		= ulp_init,
+	.get_info	= ulp_get_info,
+	.get_info_size	= ulp_get_info_size,
+};
+
+/* The same under the in-tree module's name. */
+static struct tcp_ulp_ops ulp_ops_tls = {
+	.name		= "tls",
+	.owner		= THIS_MODULE,
+	.init		= ulp_init,
+	.get_info	= ulp_get_info,
+	.get_info_size	= ulp_get_info_size,
+};
+
+int tlsrec_ulp_register(void)
+{
+	return tcp_register_ulp(&ulp_ops);
+}
+
+void tlsrec_ulp_unregister(void)
+{
+	tcp_unregister_ulp(&ulp_ops);
+}
+
+/* Return: 0, or -EEXIST when the in-tree module is there. */
+int tlsrec_ulp_register_tls(void)
+{
+	return tcp_register_ulp(&ulp_ops_tls);
+}
+
+void tlsrec_ulp_unregister_tls(void)
+{
+	tcp_unregister_ulp(&ulp_ops_tls);
+}
