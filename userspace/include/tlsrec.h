@@ -323,7 +323,7 @@ struct tlsrec_info {
 	const char *suite;		/* "TLS_AES_128_GCM_SHA256" (name in the RFCs) */
 	const char *cipher;		/* "AES-128-GCM" */
 	const char *kex;		/* "ECDHE", "DHE", "RSA", "PSK" */
-	const char *group;		/* "x25519", "DH 2048 bits"; "" for RSA key exchange */
+	const char *group;		/* "x25519", "DH 2048 bits" (on a server: "DH"); "" for RSA */
 	const char *signature;		/* server's handshake signature; "" if it made none */
 	const char *alpn;		/* "" if none */
 	const char *sni;		/* server name the client sent; "" if none */

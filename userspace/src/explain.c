@@ -87,6 +87,10 @@ static int explain_openssl(struct tlsrec_conn *conn)
 		return tr_fail(&conn->err, TLSREC_ERROR_PROTOCOL,
 			       "%s and we have no TLS version in common (the kernel carries 1.2 and "
 			       "1.3)", peer);
+	case SSL_R_NO_APPLICATION_PROTOCOL:
+		return tr_fail(&conn->err, TLSREC_ERROR_PROTOCOL,
+			       "%s offers only application protocols that are not spoken here (ALPN)",
+			       peer);
 	case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
 		return tr_fail(&conn->err, TLSREC_ERROR_VERIFY,
 			       "%s showed no certificate, and one is required", peer);

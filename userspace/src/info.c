@@ -72,25 +72,30 @@ static const char *kex_name(const SSL_CIPHER *cipher, const char *group)
 	}
 }
 
-/* A named group, or the size of the server's own Diffie-Hellman parameters. */
+/* TLS 1.2: the size of the server's own parameters, which only the client still has. */
+static void fill_dh_size(struct tlsrec_conn *conn)
+{
+	struct tr_info *info = &conn->info;
+	EVP_PKEY *key = NULL;
+
+	if (!conn->ctx->server && SSL_get_peer_tmp_key(conn->ssl, &key))
+		snprintf(info->group, sizeof(info->group), "DH %d bits", EVP_PKEY_get_bits(key));
+	else
+		snprintf(info->group, sizeof(info->group), "DH");
+	EVP_PKEY_free(key);
+}
+
 static void fill_group(struct tlsrec_conn *conn, const SSL_CIPHER *cipher)
 {
 	struct tr_info *info = &conn->info;
 	int kx = SSL_CIPHER_get_kx_nid(cipher);
 	int group = (int)SSL_get_negotiated_group(conn->ssl);
 	const char *name = kx == NID_kx_rsa ? NULL : SSL_group_to_name(conn->ssl, group);
-	EVP_PKEY *key = NULL;
 
-	info->group[0] = '\0';
-	if (kx == NID_kx_dhe) {
-		if (conn->ctx->server ? SSL_get_tmp_key(conn->ssl, &key)
-				      : SSL_get_peer_tmp_key(conn->ssl, &key))
-			snprintf(info->group, sizeof(info->group), "DH %d bits",
-				 EVP_PKEY_get_bits(key));
-		EVP_PKEY_free(key);
-	} else if (name) {
-		snprintf(info->group, sizeof(info->group), "%s", name);
-	}
+	if (kx == NID_kx_dhe)
+		fill_dh_size(conn);
+	else
+		snprintf(info->group, sizeof(info->group), "%s", name ? name : "");
 }
 
 static void fill_alpn(struct tlsrec_conn *conn)

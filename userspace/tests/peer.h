@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Plain OpenSSL at the other end of a socket pair, in the same thread: the test moves its bytes,
+ * so that it decides what arrives together and what arrives alone.
+ */
+#ifndef TLSREC_TEST_PEER_H
+#define TLSREC_TEST_PEER_H
+
+#include <stdbool.h>
+
+#include <openssl/ssl.h>
+
+#include "conn.h"
+
+enum { PEER_TEXT = 256 };
+
+struct pair {
+	/* Set before pair_start(). */
+	struct tlsrec_ctx *ctx;		/* ours */
+	SSL_CTX *peer_ctx;
+	const char *host;		/* for our conn, when it is a client */
+	const char *peer_sni;		/* sent by the peer, when it is a client */
+	SSL_SESSION *peer_session;	/* offered by the peer, when it is a client */
+	const unsigned char *session;	/* saved session for our conn */
+	size_t session_len;
+	bool dribble;			/* one byte at a time, both ways */
+	const char *behind;		/* peer's application data right behind its last message */
+
+	/* Set by it. */
+	struct tlsrec_conn *conn;
+	SSL *peer;
+	int fd[2];			/* ours, the peer's */
+	enum tlsrec_status status;
+	bool peer_done;
+	bool peer_failed;
+};
+
+/* A context for a peer that allows everything, also weak keys. Aborts on failure. */
+SSL_CTX *peer_ctx_new(bool server);
+void peer_use_cert(SSL_CTX *ctx, const char *file, const char *key_file);
+
+/* Runs both handshakes until they are over; true when both succeeded. */
+bool pair_run(struct pair *pair);
+void pair_end(struct pair *pair);
+
+/*
+ * Checks the derived keys by what they are for: opens what the peer sends with the receiving key
+ * and seals what it reads with the sending key. Tickets go to tr_control_take(). True when every
+ * byte is right, starting with pair->behind.
+ */
+bool pair_exchange(struct pair *pair);
+
+#endif
