@@ -53,7 +53,7 @@ kernel_dir() {
 		;;
 	*)
 		root=$(root_dir "$(suite_of "$1")")
-		echo "$CACHE/kernel-$1-${root##*-}"
+		echo "$CACHE/kernel-$1-${root##*-}-$(digest "$VM/guest/modules")"
 		;;
 	esac
 }
