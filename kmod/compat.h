@@ -8,6 +8,7 @@
 
 #include <linux/bvec.h>
 #include <linux/socket.h>
+#include <linux/tls.h>
 #include <linux/uio.h>
 #include <linux/version.h>
 #include <net/sock.h>
@@ -17,6 +18,11 @@
 #include <linux/unaligned.h>
 #else
 #include <asm/unaligned.h>
+#endif
+
+/* Newer than the <linux/tls.h> of some of the kernels. */
+#ifndef TLS_TX_MAX_PAYLOAD_LEN
+#define TLS_TX_MAX_PAYLOAD_LEN	5
 #endif
 
 /* sendpage() gave way to sendmsg(MSG_SPLICE_PAGES) in 6.5. */

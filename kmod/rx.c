@@ -117,50 +117,32 @@ static bool rx_window_stuck(const struct sock *sk, const struct rxq *q)
 static void rx_look(struct sock *sk, struct tlsrec_rx *rx)
 {
 	struct rxq q = { };
-	u64 head = rx->head;
+	u64 head = rx->head & ~HEAD_WAKE;
+	int size;
 
 	if (!(head & HEAD_END)) {
-		int size = rx_head_size(sk, rx, &q);
-
+		size = rx_head_size(sk, rx, &q);
 		if (size < 0)
 			return;
-		head = 0;
 		if (size)
 			head = HEAD_END | (u32)(tcp_sk(sk)->copied_seq + size -
 						rx_part_len(rx));
 	}
-
-	head &= ~HEAD_WAKE;
 	rx_head_set(rx, head);
-	if (!rx_head_ready(sk, rx) && rx_window_stuck(sk, &q))
-		rx_head_set(rx, head | HEAD_WAKE);
-}
-
-/**
- * tlsrec_data_ready() - TCP has more: wake readers if it is enough
- * @sk: locked, by this task or by softirq
- */
-void tlsrec_data_ready(struct sock *sk)
-{
-	struct tlsrec_rx *rx = &tlsrec_ctx(sk)->rx;
-
-	rx_look(sk, rx);
-	if (rx_head_ready(sk, rx) || sk->sk_shutdown & RCV_SHUTDOWN)
-		rx->saved_data_ready(sk);
 }
 
 /* ---- one record: from the queue to rx->plain ---- */
 
 /* Take bytes of the head record out of the queue, until it has @size. */
 static int rx_pull(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q,
-		   u32 size)
+		   u32 size, gfp_t gfp)
 {
 	struct tlsrec_buf *buf = rx->part;
 	u32 n;
 	int err;
 
 	if (!buf) {
-		buf = tlsrec_buf_get(sk->sk_allocation);
+		buf = tlsrec_buf_get(gfp);
 		if (!buf)
 			return -ENOMEM;
 		buf->off = TLSREC_BUF_PAYLOAD - tlsrec_head_size(&rx->key.fmt);
@@ -175,6 +157,44 @@ static int rx_pull(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q,
 	}
 	buf->len += n;
 	return 0;
+}
+
+/*
+ * Take out what is there of a record that is larger than the window, so that
+ * the window moves on.
+ */
+static int rx_unstick(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q,
+		      gfp_t gfp)
+{
+	int size = rx_head_size(sk, rx, q);
+
+	if (size < 0)
+		return size;
+	size = rx_pull(sk, rx, q, size ? size : TLSREC_HEADER_SIZE, gfp);
+	rxq_commit(sk, q);
+	return size;
+}
+
+/**
+ * tlsrec_data_ready() - TCP has more: wake readers if it is enough
+ * @sk: locked, by this task or by softirq
+ */
+void tlsrec_data_ready(struct sock *sk)
+{
+	struct tlsrec_rx *rx = &tlsrec_ctx(sk)->rx;
+	struct rxq q = { };
+
+	rx_look(sk, rx);
+	if (!rx_head_ready(sk, rx) && rx_window_stuck(sk, &q)) {
+		/*
+		 * Left to a reader if there is one: he takes more at a time.
+		 * Programs that poll must not be woken for half a record.
+		 */
+		if (rx->turn.held || rx_unstick(sk, rx, &q, GFP_ATOMIC))
+			rx_head_set(rx, rx->head | HEAD_WAKE);
+	}
+	if (rx_head_ready(sk, rx) || sk->sk_shutdown & RCV_SHUTDOWN)
+		rx->saved_data_ready(sk);
 }
 
 /* Decrypt the record in @buf in place. */
@@ -285,12 +305,10 @@ static int rx_try_next(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q)
 		rxq_commit(sk, q);
 		if (!rx_window_stuck(sk, q))
 			return 0;
-		err = rx_pull(sk, rx, q, size ? size : TLSREC_HEADER_SIZE);
-		rxq_commit(sk, q);
-		return err;
+		return rx_unstick(sk, rx, q, sk->sk_allocation);
 	}
 
-	err = rx_pull(sk, rx, q, size);
+	err = rx_pull(sk, rx, q, size, sk->sk_allocation);
 	if (!err)
 		err = rx_open_record(sk, rx);
 	return err ? err : 1;
@@ -331,14 +349,14 @@ static int rx_sticky(struct tlsrec_rx *rx, long timeo)
  * @rx: receive direction, the turn is taken
  * @q: cursor
  * @timeo: jiffies to wait; what is left of them on return
- * @enough: the caller has something to return already, and wants more only if
- *	it is there
+ * @copied: bytes the caller will return anyway; errors then stay for later
+ * @target: bytes from which on the caller does not want to wait for more
  *
  * Return: 1 with the record at the end of rx->plain, 0 at the end of the
  * stream, or a negative errno.
  */
 static int rx_next(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q,
-		   long *timeo, bool enough)
+		   long *timeo, size_t copied, size_t target)
 {
 	DEFINE_WAIT_FUNC(wait, woken_wake_function);
 	int ret;
@@ -348,7 +366,7 @@ static int rx_next(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q,
 		if (ret == -ENOMEM)
 			return ret;
 		if (ret < 0)
-			return enough ? ret : rx_sticky(rx, *timeo);
+			return copied ? ret : rx_sticky(rx, *timeo);
 		if (ret)
 			return ret;
 
@@ -357,13 +375,13 @@ static int rx_next(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q,
 		if (sk_flush_backlog(sk))
 			continue;
 		rx_look(sk, rx);
-		if (enough)
+		if (copied >= target)
 			return -EAGAIN;
 		if (rx_head_ready(sk, rx))
 			continue;
 
 		if (sk->sk_err)
-			return sock_error(sk);
+			return copied ? -sk->sk_err : sock_error(sk);
 		if (sk->sk_shutdown & RCV_SHUTDOWN || sock_flag(sk, SOCK_DONE))
 			return rx_end(sk, rx);
 		if (sk->sk_state == TCP_CLOSE)
@@ -541,7 +559,7 @@ static int rx_recv(struct rx_call *call, struct rx_msg *m, size_t len,
 			if (m->peek && !may_read_ahead(call))
 				return -EAGAIN;
 			ret = rx_next(call->sk, call->rx, &call->q,
-				      &call->timeo, m->copied >= target);
+				      &call->timeo, m->copied, target);
 			if (ret <= 0)
 				return ret;
 			buf = list_last_entry(&call->rx->plain,
@@ -653,7 +671,7 @@ static ssize_t rx_splice(struct rx_call *call, struct pipe_inode_info *pipe,
 					       list);
 		if (!buf) {
 			ret = rx_next(call->sk, rx, &call->q, &call->timeo,
-				      copied);
+				      copied, 1);
 			if (ret <= 0)
 				return copied ? copied : ret;
 			continue;

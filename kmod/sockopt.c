@@ -144,6 +144,42 @@ static int get_zerocopy_ro(const struct tlsrec_ctx *ctx, char __user *optval,
 	return copy_to_user(optval, &value, sizeof(value)) ? -EFAULT : 0;
 }
 
+/*
+ * TLS_TX_MAX_PAYLOAD_LEN. The least that RFC 8449 4 lets a peer ask for is 64
+ * bytes, which under TLS 1.3 count the content type.
+ */
+static int set_max_payload(struct tlsrec_tx *tx, sockptr_t optval,
+			   unsigned int optlen)
+{
+	u16 value, least;
+
+	if (tlsrec_tx_open(tx))
+		return -EBUSY;
+	if (sockptr_is_null(optval) || optlen != sizeof(value))
+		return -EINVAL;
+	if (copy_from_sockptr(&value, optval, sizeof(value)))
+		return -EFAULT;
+	least = TLSREC_MIN_SIZE_LIMIT - tx->key.fmt.inner_type;
+	if (value < least || value > TLSREC_MAX_PAYLOAD)
+		return -EINVAL;
+
+	tx->max_payload = value;
+	return 0;
+}
+
+static int get_max_payload(const struct tlsrec_tx *tx, char __user *optval,
+			   int __user *optlen, int len)
+{
+	u16 value = tx->max_payload;
+
+	if (len < (int)sizeof(value))
+		return -EINVAL;
+	if (put_user(sizeof(value), optlen) ||
+	    copy_to_user(optval, &value, sizeof(value)))
+		return -EFAULT;
+	return 0;
+}
+
 /* TLS 1.3 has padding; there is a receive key. */
 static bool may_expect_no_pad(const struct tlsrec_rx *rx)
 {
@@ -189,12 +225,14 @@ static int get_no_pad(const struct tlsrec_rx *rx, char __user *optval,
  * tlsrec_setsockopt() - SOL_TLS options; the other levels are TCP's
  * @sk: not locked
  * @level: SOL_*
- * @optname: TLS_TX, TLS_RX, TLS_TX_ZEROCOPY_RO or TLS_RX_EXPECT_NO_PAD
+ * @optname: TLS_TX, TLS_RX, TLS_TX_ZEROCOPY_RO, TLS_RX_EXPECT_NO_PAD or
+ *	TLS_TX_MAX_PAYLOAD_LEN
  * @optval: value, see <linux/tls.h>
  * @optlen: its size in bytes
  *
  * Return: 0; -EINVAL (bad version, cipher, length or value, or the two
- * directions disagree), -EFAULT, -EBUSY (the key is set), -ENOENT (the kernel
+ * directions disagree), -EFAULT, -EBUSY (the key is set, or a record is open
+ * whose size would have to change), -ENOENT (the kernel
  * has no such algorithm), -ENOMEM, -ENOPROTOOPT.
  */
 int tlsrec_setsockopt(struct sock *sk, int level, int optname,
@@ -220,6 +258,9 @@ int tlsrec_setsockopt(struct sock *sk, int level, int optname,
 	case TLS_RX_EXPECT_NO_PAD:
 		err = set_no_pad(&ctx->rx, optval, optlen);
 		break;
+	case TLS_TX_MAX_PAYLOAD_LEN:
+		err = set_max_payload(&ctx->tx, optval, optlen);
+		break;
 	default:
 		err = -ENOPROTOOPT;
 	}
@@ -240,7 +281,8 @@ static bool drains_tcp(const struct sock *sk, int level, int optname)
  * @level: SOL_*
  * @optname: as there
  * @optval: where to; TLS_TX and TLS_RX come with the live sequence number
- * @optlen: size of @optval in bytes; updated for TLS_RX_EXPECT_NO_PAD
+ * @optlen: size of @optval in bytes; updated for TLS_RX_EXPECT_NO_PAD and
+ *	TLS_TX_MAX_PAYLOAD_LEN
  *
  * Return: 0; -EBUSY (no key is set), -EINVAL (length), -EFAULT, -ENOPROTOOPT;
  * -EOPNOTSUPP for TCP_ZEROCOPY_RECEIVE on a socket that receives records.
@@ -271,6 +313,9 @@ int tlsrec_getsockopt(struct sock *sk, int level, int optname,
 		break;
 	case TLS_RX_EXPECT_NO_PAD:
 		err = get_no_pad(&ctx->rx, optval, optlen, len);
+		break;
+	case TLS_TX_MAX_PAYLOAD_LEN:
+		err = get_max_payload(&ctx->tx, optval, optlen, len);
 		break;
 	default:
 		err = -ENOPROTOOPT;

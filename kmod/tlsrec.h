@@ -40,6 +40,7 @@ struct tlsrec_turn {
  * @key: cipher state; @key.cipher is %NULL until TLS_TX was set
  * @turn: order of writers
  * @work: open record and records TCP has not taken yet, %NULL when neither
+ * @max_payload: value of TLS_TX_MAX_PAYLOAD_LEN
  * @err: sticky negative errno, set when encryption failed or the sequence
  *	number ran out
  * @pending: @work holds encrypted records for TCP
@@ -49,6 +50,7 @@ struct tlsrec_tx {
 	struct tlsrec_key	key;
 	struct tlsrec_turn	turn;
 	struct tlsrec_work	*work;
+	u16			max_payload;
 	int			err;
 	bool			pending;
 	void			(*saved_write_space)(struct sock *sk);

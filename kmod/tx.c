@@ -53,6 +53,7 @@ enum {
  * @linear: header, payload and tail are in one slice
  * @stream: where @room came from
  * @len: bytes of payload
+ * @max: bytes of payload it may have
  * @nsrc: source entries in use, the additional data included
  * @ndst: target entries in use, the additional data included
  * @spliced: bit mask of the source entries that own a page reference
@@ -66,6 +67,7 @@ struct tx_record {
 	bool			linear;
 	enum tlsrec_stream	stream;
 	unsigned int		len;
+	unsigned int		max;
 	unsigned int		nsrc;
 	unsigned int		ndst;
 	unsigned long		spliced;
@@ -145,19 +147,20 @@ static bool work_idle(const struct tlsrec_work *work)
 
 /* ---- the open record ---- */
 
-static void record_open(struct tlsrec_work *work, u8 type,
-			const struct tlsrec_format *fmt)
+static void record_open(const struct tlsrec_tx *tx, struct tlsrec_work *work,
+			u8 type)
 {
 	work->rec.open = true;
 	work->rec.type = type;
-	sg_set_buf(&work->src[0], work->crypt.aad, fmt->aad);
-	sg_set_buf(&work->dst[0], work->crypt.aad, fmt->aad);
+	work->rec.max = tx->max_payload;
+	sg_set_buf(&work->src[0], work->crypt.aad, tx->key.fmt.aad);
+	sg_set_buf(&work->dst[0], work->crypt.aad, tx->key.fmt.aad);
 }
 
 /* The entry for the tag and one for the inner type must stay free. */
 static bool record_full(const struct tx_record *rec)
 {
-	return rec->len == TLSREC_MAX_PAYLOAD || rec->nsrc >= TX_SG - 2 ||
+	return rec->len == rec->max || rec->nsrc >= TX_SG - 2 ||
 	       (rec->ndst >= TX_SG - 2 && !rec->room.len);
 }
 
@@ -197,7 +200,7 @@ static int record_grow(struct sock *sk, struct tlsrec_work *work,
 		       bool more, bool splice, unsigned int phase)
 {
 	struct tx_record *rec = &work->rec;
-	unsigned int left = TLSREC_MAX_PAYLOAD - rec->len;
+	unsigned int left = rec->max - rec->len;
 	unsigned int head = tlsrec_head_size(fmt);
 	unsigned int tail = tlsrec_tail_size(fmt);
 	struct tlsrec_slice *room = &rec->room;
@@ -305,7 +308,7 @@ static unsigned int spliced_piece(const struct iov_iter *iter,
 	unsigned int n = min_t(size_t, bv->bv_len - iter->iov_offset,
 			       iov_iter_count(iter));
 
-	n = min_t(unsigned int, n, TLSREC_MAX_PAYLOAD - rec->len);
+	n = min_t(unsigned int, n, rec->max - rec->len);
 	if (n < SPLICE_MIN || rec->len % CIPHER_BLOCK)
 		return 0;
 	/* Only the end of a record may be off a cipher block. */
@@ -356,12 +359,12 @@ static int record_fill(struct sock *sk, struct tlsrec_work *work,
 	size_t got;
 	int err;
 
-	want = min_t(size_t, left, TLSREC_MAX_PAYLOAD - rec->len);
+	want = min_t(size_t, left, rec->max - rec->len);
 	n = splice ? spliced_piece(iter, rec, !more, &page, &off) : 0;
 
 	if (!rec->room.len) {
 		/* A record that this call fills up is not going to grow. */
-		bool grows = more && rec->len + want < TLSREC_MAX_PAYLOAD;
+		bool grows = more && rec->len + want < rec->max;
 
 		err = record_grow(sk, work, fmt, want, grows, n, off);
 		if (err)
@@ -736,7 +739,7 @@ static int call_write(struct tx_call *call, struct msghdr *msg, u8 type)
 		}
 
 		if (!work->rec.open)
-			record_open(work, type, fmt);
+			record_open(call->tx, work, type);
 		if (!record_full(&work->rec)) {
 			n = record_fill(call->sk, work, fmt, &msg->msg_iter,
 					splice, more);
@@ -973,6 +976,15 @@ void tlsrec_write_space(struct sock *sk)
 	}
 
 	tx->saved_write_space(sk);
+}
+
+/**
+ * tlsrec_tx_open() - is there a record that has not been sealed?
+ * @tx: transmit direction, its socket locked
+ */
+bool tlsrec_tx_open(const struct tlsrec_tx *tx)
+{
+	return tx->work && tx->work->rec.open;
 }
 
 /**
