@@ -17,6 +17,11 @@ cd "$WORK" || exit 1
 count=0 failed=0
 pids=()
 
+# An input that never has anything and never ends.
+mkfifo silence
+# shellcheck disable=SC2034 # the suites use it
+exec {SILENCE}<>silence
+
 # ---- results ----
 
 ok() { count=$((count + 1)); echo "ok $count $1"; }
@@ -74,7 +79,7 @@ finish() {
 cleanup() {
 	local pid
 	for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null; done
-	wait 2>/dev/null
+	wait "${pids[@]}" 2>/dev/null
 	rm -rf "$WORK"
 }
 trap cleanup EXIT

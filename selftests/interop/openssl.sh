@@ -133,8 +133,8 @@ upload() {
 	local name=$1 how=$2 server
 	shift 2
 	next_port
-	sleep 600 | openssl s_server -accept "$port" -quiet -naccept 1 -cert "$PKI/rsa.pem" -key "$PKI/rsa.key" \
-		>got 2>"$WORK/s_server.log" &
+	openssl s_server -accept "$port" -quiet -naccept 1 -cert "$PKI/rsa.pem" -key "$PKI/rsa.key" \
+		<&"$SILENCE" >got 2>"$WORK/s_server.log" &
 	server=$!
 	last_pid=$server
 	pids+=("$server")

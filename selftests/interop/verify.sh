@@ -1,0 +1,158 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Identity: certificates that must be refused are refused, with the reason in words and the right exit status; good ones
+# are taken. Names, dates, roots, revocation lists, stapled OCSP responses, client certificates, key sizes, versions, ALPN.
+# shellcheck disable=SC2317 # functions are called by check
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+make_files
+make_server_certs
+make_cert expired ec serverAuth "$HERE" -startdate 20200101000000Z -enddate 20210101000000Z
+make_cert future ec serverAuth "$HERE" -startdate 20480101000000Z -enddate 20490101000000Z
+make_cert elsewhere ec serverAuth DNS:elsewhere.example
+make_cert revoked ec serverAuth "$HERE"
+make_cert usage ec clientAuth "$HERE"
+make_cert client ec clientAuth DNS:client.example
+make_ocsp ec
+make_ocsp revoked
+cp "$PKI/revoked.ocsp" "$PKI/revoked-was-good.ocsp"
+openssl ca -config "$PKI/ca.cnf" -revoke "$PKI/revoked.pem" 2>>pki.log
+make_ocsp revoked
+make_crl
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=self -addext "subjectAltName=$HERE" \
+	-keyout "$PKI/self.key" -out "$PKI/self.pem" 2>>pki.log
+openssl req -x509 -newkey rsa:1024 -nodes -days 30 -subj /CN=small -addext "subjectAltName=$HERE" \
+	-keyout "$PKI/small.key" -out "$PKI/small.pem" 2>>pki.log
+remember_counters
+
+# s_server CERTIFICATE [OPTION...]: a page server
+s_server() {
+	local name=$1
+	shift
+	next_port
+	(cd www && exec openssl s_server -accept "$port" -WWW -cert "$PKI/$name.pem" -key "$PKI/$name.key" "$@") \
+		>"$WORK/s_server.log" 2>&1 <&"$SILENCE" &
+	last_pid=$!
+	pids+=("$last_pid")
+	wait_for_port "$port"
+}
+
+printf 'GET /page.txt HTTP/1.0\r\n\r\n' >request
+connect() { timeout 60 tlsrec connect --ulp "$ULP" --cafile "$PKI/ca.pem" "$@" "localhost:$port" <request; }
+page_comes() { connect "$@" | tee "$WORK/page" | grep -q 'quick brown fox'; }
+refused() { check_status "$1" 4 "$2" connect "${@:3}"; }
+
+# ---- dates, names, usage, roots ----
+
+s_server ec
+check "a good certificate is taken" page_comes
+check "also by address" timeout 60 tlsrec trace --brief --ulp "$ULP" --cafile "$PKI/ca.pem" "127.0.0.1:$port"
+check "also by IPv6 address" timeout 60 tlsrec trace --brief --ulp "$ULP" --cafile "$PKI/ca.pem" "[::1]:$port"
+refused "an unknown root" 'not among the trusted roots' --cafile "$PKI/self.pem"
+refused "another name than wanted" 'elsewhere.example' --name elsewhere.example
+check "--no-verify connects all the same" page_comes --no-verify --cafile "$PKI/self.pem"
+not_verified() { connect --no-verify --cafile "$PKI/self.pem" 2>&1 >/dev/null | grep -q 'NOT VERIFIED'; }
+check "and says that nothing was verified" not_verified
+in_directory() {
+	mkdir hashed && cp "$PKI/ca.pem" hashed && openssl rehash hashed || return 1
+	timeout 60 tlsrec connect -q --ulp "$ULP" --capath hashed "localhost:$port" <request | grep -q 'quick brown fox'
+}
+check "--capath finds the root" in_directory
+stop_last
+s_server expired
+refused "an expired certificate" expired
+stop_last
+s_server future
+refused "a certificate that is not valid yet" 'not valid before 2048'
+stop_last
+s_server elsewhere
+refused "a certificate for another host" 'localhost'
+check "which --name makes right" page_comes --name elsewhere.example
+stop_last
+s_server usage
+refused "a certificate for clients only" 'usage\|purpose\|server'
+stop_last
+s_server self
+refused "a self-signed certificate" 'self-signed\|trusted roots\|itself'
+check "which is taken as its own root" page_comes --cafile "$PKI/self.pem"
+stop_last
+s_server small -cipher DEFAULT@SECLEVEL=0
+refused "a key of 1024 bits" '1024\|too small\|bits' --cafile "$PKI/small.pem"
+stop_last
+s_server rsa
+check "an RSA key of 2048 bits" page_comes
+refused "is too small for --min-key-bits 3072" '2048\|3072' --min-key-bits 3072
+stop_last
+
+# ---- revocation ----
+
+s_server ec
+check "a certificate that is on no list" page_comes --crl "$PKI/crl.pem"
+refused "--require-ocsp and no response" 'OCSP' --require-ocsp
+stop_last
+s_server revoked
+refused "a certificate on the revocation list" 'revoked' --crl "$PKI/crl.pem"
+stop_last
+for version in --tls1.2 --tls1.3; do
+	s_server ec -status_file "$PKI/ec.ocsp"
+	check "a good OCSP response, $version" page_comes "$version" --require-ocsp
+	stop_last
+	s_server revoked -status_file "$PKI/revoked.ocsp"
+	refused "a response that says revoked, $version" 'revoked' "$version"
+	check "--no-ocsp does not ask, $version" page_comes "$version" --no-ocsp
+	stop_last
+	s_server ec -status_file "$PKI/revoked.ocsp"
+	refused "a response for another certificate, $version" 'OCSP' "$version" --require-ocsp
+	stop_last
+done
+
+# tlsrec serve staples, s_client checks.
+serve --cert "$PKI/ec.pem" --key "$PKI/ec.key" --ocsp "$PKI/ec.ocsp"
+stapled() {
+	openssl s_client -connect "localhost:$port" "$1" -status -CAfile "$PKI/ca.pem" </dev/null 2>&1 |
+		tee "$WORK/status" | grep -q 'Cert Status: good'
+}
+check "serve staples its OCSP response, TLS 1.2" stapled -tls1_2
+check "serve staples its OCSP response, TLS 1.3" stapled -tls1_3
+check "which tlsrec connect requires" page_comes --require-ocsp
+stop_last
+
+# ---- client certificates ----
+
+for version in --tls1.2 --tls1.3; do
+	s_server ec -CAfile "$PKI/ca.pem" -Verify 1 -verify_return_error
+	check "a client certificate for s_server, $version" page_comes "$version" --cert "$PKI/client.pem" --key "$PKI/client.key"
+	without() { ! page_comes "$version"; }
+	check "without one s_server sends us away, $version" without
+	stop_last
+	serve --cert "$PKI/ec.pem" --key "$PKI/ec.key" --client-ca "$PKI/ca.pem"
+	check "a client certificate for serve, $version" page_comes "$version" --cert "$PKI/client.pem" --key "$PKI/client.key"
+	check "without one serve sends us away, $version" without
+	check "and says so in its log" grep -qi certificate "$WORK/serve-$port.log"
+	stop_last
+done
+
+# ---- versions, suites, ALPN ----
+
+s_server ec -tls1_2
+check_status "a server with TLS 1.2 only, and we want TLS 1.3" 5 'version' connect --tls1.3
+stop_last
+s_server ec -no_tls1_2 -no_tls1_3 -cipher DEFAULT@SECLEVEL=0
+check_status "a server with TLS 1.1 at most" 5 'version' connect
+stop_last
+s_server ec -tls1_2 -cipher ECDHE-ECDSA-CHACHA20-POLY1305
+check_status "a server with nothing but ChaCha20" 5 'cipher\|handshake' connect
+stop_last
+s_server ec -alpn http/1.1,h2
+alpn() { connect --alpn "$1" 2>&1 >/dev/null | grep -q "protocol *$2\$"; }
+check "ALPN: the protocol both have" alpn x,http/1.1 http/1.1
+check_status "ALPN: nothing in common" 5 'protocol' connect --alpn x
+stop_last
+serve --alpn http/1.1
+check_status "ALPN: serve refuses a client that wants something else" 5 'protocol' connect -k --alpn h2
+check "the throw-away certificate works with --no-verify" page_comes -k
+stop_last
+
+check "the kernel carried the records" kernel_was_used
+finish
