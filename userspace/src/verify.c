@@ -107,8 +107,9 @@ static void say_dates(struct text *text, const X509 *cert, bool expired)
 
 static void say_size(struct text *text, const struct tlsrec_ctx *ctx, const struct tlsrec_cert *cert)
 {
-	say(text, "its key (%s) is too small: RSA needs %d bits, elliptic curves %d, and OpenSSL's "
-	    "security level allows it", cert->key, ctx->min_rsa_bits, ctx->min_ec_bits);
+	say(text, "its key (%s) is too small: RSA needs %d bits here, elliptic curves %d, and both "
+	    "OpenSSL's security level %d", cert->key, ctx->min_rsa_bits, ctx->min_ec_bits,
+	    SSL_CTX_get_security_level(ctx->ssl));
 }
 
 static void say_names(struct text *text, const char *host, const struct tlsrec_cert *cert)
