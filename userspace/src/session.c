@@ -16,12 +16,13 @@ static const unsigned char id_context[] = "tlsrec";
 /* Who a session is with: the name that was verified, the name that was sent, the address. */
 static void peer_key(const struct tlsrec_conn *conn, char key[PEER_KEY_LEN])
 {
-	struct sockaddr_storage addr;
+	struct sockaddr_storage addr = { .ss_family = AF_UNSPEC };
 	socklen_t len = sizeof(addr);
 	char host[NI_MAXHOST] = "";
 	char port[NI_MAXSERV] = "";
 
-	if (!getpeername(conn->wire.fd, (struct sockaddr *)&addr, &len))
+	getpeername(conn->wire.fd, (struct sockaddr *)&addr, &len);
+	if (addr.ss_family == AF_INET || addr.ss_family == AF_INET6)
 		getnameinfo((struct sockaddr *)&addr, len, host, sizeof(host), port, sizeof(port),
 			    NI_NUMERICHOST | NI_NUMERICSERV);
 	snprintf(key, PEER_KEY_LEN, "%s %s %s %s", conn->host ? conn->host : "",
