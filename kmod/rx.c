@@ -175,6 +175,22 @@ static int rx_unstick(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q,
 	return size;
 }
 
+/*
+ * Nobody reads now: leave things so that poll knows what there is, and so that
+ * the rest of the head record can come.
+ */
+static void rx_settle(struct sock *sk, struct tlsrec_rx *rx, gfp_t gfp)
+{
+	struct rxq q = { };
+
+	rx_look(sk, rx);
+	if (rx_head_ready(sk, rx) || !rx_window_stuck(sk, &q))
+		return;
+	/* Without memory for it a reader has to do it. */
+	if (rx_unstick(sk, rx, &q, gfp))
+		rx_head_set(rx, rx->head | HEAD_WAKE);
+}
+
 /**
  * tlsrec_data_ready() - TCP has more: wake readers if it is enough
  * @sk: locked, by this task or by softirq
@@ -184,14 +200,13 @@ void tlsrec_data_ready(struct sock *sk)
 	struct tlsrec_rx *rx = &tlsrec_ctx(sk)->rx;
 	struct rxq q = { };
 
-	rx_look(sk, rx);
-	if (!rx_head_ready(sk, rx) && rx_window_stuck(sk, &q)) {
-		/*
-		 * Left to a reader if there is one: he takes more at a time.
-		 * Programs that poll must not be woken for half a record.
-		 */
-		if (rx->turn.held || rx_unstick(sk, rx, &q, GFP_ATOMIC))
+	if (rx->turn.held) {
+		rx_look(sk, rx);
+		/* The reader takes more at a time than we could here. */
+		if (!rx_head_ready(sk, rx) && rx_window_stuck(sk, &q))
 			rx_head_set(rx, rx->head | HEAD_WAKE);
+	} else {
+		rx_settle(sk, rx, GFP_ATOMIC);
 	}
 	if (rx_head_ready(sk, rx) || sk->sk_shutdown & RCV_SHUTDOWN)
 		rx->saved_data_ready(sk);
@@ -343,6 +358,29 @@ static int rx_sticky(struct tlsrec_rx *rx, long timeo)
 	return rx->err;
 }
 
+/* Sleep until there is something for a reader, or time is up, or a signal. */
+static void rx_sleep(struct sock *sk, struct tlsrec_rx *rx, long *timeo)
+{
+	DEFINE_WAIT_FUNC(wait, woken_wake_function);
+	int lowat = sk->sk_rcvlowat;
+
+	/*
+	 * TCP reports data once SO_RCVLOWAT bytes are in its queue, but some
+	 * of the bytes that count have left the queue and been decrypted.
+	 */
+	WRITE_ONCE(sk->sk_rcvlowat, 1);
+	add_wait_queue(sk_sleep(sk), &wait);
+	sk_set_bit(SOCKWQ_ASYNC_WAITDATA, sk);
+	sk_wait_event(sk, timeo, rx_head_ready(sk, rx) ||
+		      READ_ONCE(sk->sk_err) ||
+		      READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN, &wait);
+	sk_clear_bit(SOCKWQ_ASYNC_WAITDATA, sk);
+	remove_wait_queue(sk_sleep(sk), &wait);
+	/* Unless somebody has set another one meanwhile. */
+	if (sk->sk_rcvlowat == 1)
+		WRITE_ONCE(sk->sk_rcvlowat, lowat);
+}
+
 /**
  * rx_next() - wait for the next record
  * @sk: locked; the lock is dropped while waiting
@@ -358,7 +396,6 @@ static int rx_sticky(struct tlsrec_rx *rx, long timeo)
 static int rx_next(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q,
 		   long *timeo, size_t copied, size_t target)
 {
-	DEFINE_WAIT_FUNC(wait, woken_wake_function);
 	int ret;
 
 	while (1) {
@@ -390,15 +427,7 @@ static int rx_next(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q,
 			return -EAGAIN;
 		if (signal_pending(current))
 			return sock_intr_errno(*timeo);
-
-		add_wait_queue(sk_sleep(sk), &wait);
-		sk_set_bit(SOCKWQ_ASYNC_WAITDATA, sk);
-		sk_wait_event(sk, timeo, rx_head_ready(sk, rx) ||
-			      READ_ONCE(sk->sk_err) ||
-			      READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN,
-			      &wait);
-		sk_clear_bit(SOCKWQ_ASYNC_WAITDATA, sk);
-		remove_wait_queue(sk_sleep(sk), &wait);
+		rx_sleep(sk, rx, timeo);
 	}
 }
 
@@ -440,7 +469,7 @@ static void call_end(struct rx_call *call)
 	/* Pairs with the READ_ONCE() in rx_readable(). */
 	WRITE_ONCE(rx->plain_ready, !!buf);
 	if (!rx->err)
-		rx_look(call->sk, rx);
+		rx_settle(call->sk, rx, call->sk->sk_allocation);
 	tlsrec_turn_give(call->sk, &rx->turn);
 }
 
@@ -814,7 +843,7 @@ int tlsrec_ioctl(struct sock *sk, int cmd, tlsrec_ioctl_arg arg)
  */
 void tlsrec_rx_start(struct sock *sk, struct tlsrec_rx *rx)
 {
-	rx_look(sk, rx);
+	rx_settle(sk, rx, sk->sk_allocation);
 	if (rx_readable(sk, rx))
 		rx->saved_data_ready(sk);
 }
