@@ -135,7 +135,7 @@ static void test_rfc8448(void)
 	result(content == 50 && type == 23 && !memcmp(out + 5, payload, 50), "rfc8448_content");
 	/* and made again, bit for bit */
 	memset(out, 0, sizeof(out));
-	tlsrec_put_head(&f, out, 23, 50, NULL);
+	tlsrec_put_head(&f, out, 23, 50, iv);
 	memcpy(out + 5, payload, 50);
 	out[55] = 23;
 	tlsrec_put_aad(&f, aad, out, 0, 50);
