@@ -108,7 +108,8 @@ TLSREC_API int tlsrec_ctx_set_alpn(struct tlsrec_ctx *ctx, const char *list);
  * Own certificate (leaf first, then the chain) and its private key, PEM. key_file NULL: the key
  * stands in chain_file. On a server, call once per certificate: the one whose names match the
  * server name the client asks for is used (exact name before wildcard), else the first. Several
- * certificates with the same names and different key types (RSA, ECDSA) work together.
+ * certificates with the same names and different key types (RSA, ECDSA) work together. Not to be
+ * called any more once connections use the context.
  */
 TLSREC_API int tlsrec_ctx_add_cert(struct tlsrec_ctx *ctx, const char *chain_file,
 				   const char *key_file);

@@ -2,6 +2,7 @@
 #include "describe.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -178,5 +179,5 @@ void tr_time_words(const ASN1_TIME *time, char out[TR_TIME_LEN])
 	struct tm tm;
 
 	if (!ASN1_TIME_to_tm(time, &tm) || !strftime(out, TR_TIME_LEN, "%Y-%m-%d %H:%M UTC", &tm))
-		strcpy(out, "an unreadable date");
+		snprintf(out, TR_TIME_LEN, "an unreadable date");
 }

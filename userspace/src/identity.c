@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <openssl/err.h>
+#include <openssl/ocsp.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
@@ -112,6 +113,14 @@ static unsigned char *read_file(struct tr_error *err, const char *name, size_t *
 	return NULL;
 }
 
+static bool is_ocsp_response(const unsigned char *data, size_t len)
+{
+	OCSP_RESPONSE *response = d2i_OCSP_RESPONSE(NULL, &data, (long)len);
+
+	OCSP_RESPONSE_free(response);
+	return response;
+}
+
 int tlsrec_ctx_set_staple(struct tlsrec_ctx *ctx, int cert, const char *der_file)
 {
 	size_t index = cert < 0 ? ctx->identity_count - 1 : (size_t)cert;
@@ -127,6 +136,11 @@ int tlsrec_ctx_set_staple(struct tlsrec_ctx *ctx, int cert, const char *der_file
 	data = read_file(&ctx->err, der_file, &len);
 	if (!data)
 		return -1;
+	if (!is_ocsp_response(data, len)) {
+		OPENSSL_free(data);
+		return tr_fail_openssl(&ctx->err, TLSREC_ERROR_LOCAL,
+				       "\"%s\" is no OCSP response (DER)", der_file);
+	}
 	pthread_mutex_lock(&ctx->lock);
 	old = ctx->identities[index].staple;
 	ctx->identities[index].staple = data;
@@ -168,6 +182,24 @@ static int best_fit(const struct tlsrec_ctx *ctx, const char *name)
 	return best;
 }
 
+/* The same host with another type of key: to be offered together. */
+static bool same_names(const struct tr_identity *a, const struct tr_identity *b)
+{
+	int i = X509_get_ext_by_NID(a->leaf, NID_subject_alt_name, -1);
+	int j = X509_get_ext_by_NID(b->leaf, NID_subject_alt_name, -1);
+
+	if (i < 0 || j < 0)
+		return a == b;
+	return !ASN1_STRING_cmp(X509_EXTENSION_get_data(X509_get_ext(a->leaf, i)),
+				X509_EXTENSION_get_data(X509_get_ext(b->leaf, j)));
+}
+
+/* A name that nobody has, or none: the first identity; on a client, whatever fits the request. */
+static bool is_default(const struct tlsrec_ctx *ctx, const struct tr_identity *id)
+{
+	return !ctx->server || same_names(id, &ctx->identities[0]);
+}
+
 static bool use(SSL *ssl, const struct tr_identity *id)
 {
 	return SSL_use_cert_and_key(ssl, id->leaf, id->key, id->chain, 1) == 1;
@@ -186,8 +218,7 @@ static int choose(SSL *ssl, void *arg)
 	SSL_certs_clear(ssl);
 	for (size_t i = ctx->identity_count; i-- > 0;) {
 		const struct tr_identity *id = &ctx->identities[i];
-		/* Nobody fits: the first, and on a client, which shows what is asked for, all. */
-		bool wanted = best ? fit(id, name) == best : !ctx->server || i == 0;
+		bool wanted = best ? fit(id, name) == best : is_default(ctx, id);
 
 		if (wanted && !use(ssl, id))
 			return 0;

@@ -24,6 +24,8 @@
 #define TLS_TX_MAX_PAYLOAD_LEN 5
 #endif
 
+enum { ADVICE_LEN = 160 };
+
 union crypto_info {
 	struct tls_crypto_info info;
 	struct tls12_crypto_info_aes_gcm_128 gcm128;
@@ -31,17 +33,18 @@ union crypto_info {
 };
 
 /* What to do about an errno of setsockopt(TCP_ULP). */
-static const char *ulp_advice(int err)
+static const char *ulp_advice(int err, const char *name, char *buf, size_t size)
 {
 	switch (err) {
 	case ENOENT:
-		return "this kernel has no such record layer; load its module with modprobe";
+	case EPERM:
+		snprintf(buf, size, "this kernel has no such record layer; \"modprobe %s\" (as root) "
+			 "loads it", name);
+		return buf;
 	case EEXIST:
 		return "the socket already has an upper layer protocol";
 	case ENOTCONN:
 		return "the socket is not connected";
-	case EPERM:
-		return "the kernel may load the module only for root: load it with modprobe";
 	case ENOPROTOOPT:
 	case EOPNOTSUPP:
 		return "it is not a TCP socket, or the kernel is built without such support";
@@ -58,6 +61,7 @@ static int set_ulp(int fd, const char *name)
 int tr_install_ulp(struct tlsrec_conn *conn)
 {
 	const char *name = conn->ctx->ulp;
+	char advice[ADVICE_LEN];
 	int err;
 
 	if (!name || !set_ulp(conn->wire.fd, name))
@@ -65,7 +69,8 @@ int tr_install_ulp(struct tlsrec_conn *conn)
 	err = errno;
 	return tr_fail(&conn->err, TLSREC_ERROR_KERNEL,
 		       "cannot put the ULP \"%s\" on the socket to %s: %s (%s)", name,
-		       tr_peer_name(conn), ulp_advice(err), strerrorname_np(err));
+		       tr_peer_name(conn), ulp_advice(err, name, advice, sizeof(advice)),
+		       strerrorname_np(err));
 }
 
 static void put64(unsigned char *p, uint64_t v)
@@ -182,6 +187,7 @@ static int loopback_pair(int fds[2])
 
 int tlsrec_probe(const char *ulp, char *buf, size_t size)
 {
+	char advice[ADVICE_LEN];
 	int fds[2];
 	int ret = -1;
 
@@ -191,7 +197,8 @@ int tlsrec_probe(const char *ulp, char *buf, size_t size)
 		snprintf(buf, size, "cannot open a connection over the loopback interface to look for "
 			 "the ULP \"%s\": %s", ulp, strerror(errno));
 	else if (set_ulp(fds[0], ulp))
-		snprintf(buf, size, "cannot use the ULP \"%s\": %s", ulp, ulp_advice(errno));
+		snprintf(buf, size, "cannot use the ULP \"%s\": %s", ulp,
+			 ulp_advice(errno, ulp, advice, sizeof(advice)));
 	else
 		ret = 0;
 	if (fds[0] >= 0)

@@ -330,21 +330,27 @@ static void test_sni(void)
 	}
 }
 
-/* Two key types for one name: the client's abilities decide. */
+/* Two key types for one name: the client's abilities decide, also when it sends no name. */
 static void test_two_key_types(void)
 {
+	static const char *const names[] = { "server.example", "other.example", NULL };
 	struct variant any = variants[0];
 	struct pair pair;
 
 	any.suite = "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES128-GCM-SHA256";
 	pair = make_pair(true, &any);
 	tlsrec_ctx_add_cert(pair.ctx, ec->file, ec->key_file);
-	SSL_CTX_set_cipher_list(pair.peer_ctx, "ECDHE-ECDSA-AES128-GCM-SHA256");
-	tap_ok(pair_run(&pair) && shows(&pair, ec), "two key types: ECDSA for who wants it");
-	pair_end(&pair);
-	SSL_CTX_set_cipher_list(pair.peer_ctx, "ECDHE-RSA-AES128-GCM-SHA256");
-	tap_ok(pair_run(&pair) && shows(&pair, rsa), "two key types: RSA for who wants it");
-	pair_end(&pair);
+	for (int i = 0; i < 3; i++) {
+		const char *name = names[i] ? names[i] : "no name";
+
+		pair.peer_sni = names[i];
+		SSL_CTX_set_cipher_list(pair.peer_ctx, "ECDHE-ECDSA-AES128-GCM-SHA256");
+		tap_ok(pair_run(&pair) && shows(&pair, ec), "two key types, %s: ECDSA", name);
+		pair_end(&pair);
+		SSL_CTX_set_cipher_list(pair.peer_ctx, "ECDHE-RSA-AES128-GCM-SHA256");
+		tap_ok(pair_run(&pair) && shows(&pair, rsa), "two key types, %s: RSA", name);
+		pair_end(&pair);
+	}
 	free_pair(&pair);
 }
 
