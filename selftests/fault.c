@@ -1,0 +1,422 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/*
+ * Fault injection: each allocation (and each copy from or to user memory) of each operation fails once. The operation may
+ * fail, but what it counted is on the wire or in the buffer, the rest is not, and what can go on goes on. Needs a kernel with
+ * CONFIG_FAILSLAB, CONFIG_FAIL_PAGE_ALLOC and CONFIG_FAULT_INJECTION_DEBUG_FS: the rig's debug kernel. Leaks are looked
+ * for by kmemleak at the end.
+ */
+#define _GNU_SOURCE
+#include "harness.h"
+
+#include <fcntl.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+
+FIXTURE(fault)
+{
+	struct tt_opened *o;
+};
+
+FIXTURE_VARIANT(fault)
+{
+	TT_VARIANT_FIELDS;
+};
+
+TT_VARIANT(fault, tls12_gcm128_ip4, TT_IP4, TLS_1_2_VERSION, TLS_CIPHER_AES_GCM_128);
+TT_VARIANT(fault, tls13_gcm256_ip6, TT_IP6, TLS_1_3_VERSION, TLS_CIPHER_AES_GCM_256);
+
+static int put(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY), ok;
+
+	if (fd < 0)
+		return -1;
+	ok = write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+	close(fd);
+	return ok ? 0 : -1;
+}
+
+static int nth_fd = -1;
+
+/* the n-th chance to fail of this thread is taken */
+static void arm(int n)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d", n);
+	TT_MUST(pwrite(nth_fd, text, strlen(text), 0) == (ssize_t)strlen(text));
+}
+
+/* whether the fault was injected since; none will be from here on */
+static bool disarm(void)
+{
+	char text[16] = "";
+
+	TT_MUST(pread(nth_fd, text, sizeof(text) - 1, 0) > 0);
+	arm(0);
+	return atoi(text) == 0;
+}
+
+FIXTURE_SETUP(fault)
+{
+	const char *dirs[] = { "failslab", "fail_page_alloc", "fail_usercopy" };
+	char path[100];
+
+	nth_fd = open("/proc/thread-self/fail-nth", O_RDWR);
+	if (nth_fd < 0 || access("/sys/kernel/debug/failslab", F_OK))
+		SKIP(return, "this kernel has no fault injection: it is for the debug kernel");
+	for (int i = 0; i < 3; i++) {
+		/* allocations that may sleep fail as well, of any size, without a trace in the log for each */
+		snprintf(path, sizeof(path), "/sys/kernel/debug/%s/ignore-gfp-wait", dirs[i]);
+		put(path, "N");
+		snprintf(path, sizeof(path), "/sys/kernel/debug/%s/min-order", dirs[i]);
+		put(path, "0");
+		snprintf(path, sizeof(path), "/sys/kernel/debug/%s/ignore-gfp-highmem", dirs[i]);
+		put(path, "N");
+		snprintf(path, sizeof(path), "/sys/kernel/debug/%s/verbose", dirs[i]);
+		put(path, "0");
+	}
+	self->o = malloc(sizeof(*self->o));
+}
+
+FIXTURE_TEARDOWN(fault)
+{
+	free(self->o);
+	close(nth_fd);
+}
+
+#define MOST 400
+
+/* make the key twice, once for each end */
+#define KEYS()									\
+	struct tt_key tx = tt_key_make(variant->version, variant->cipher, 1), rx = tt_key_make(variant->version, variant->cipher, 2)
+
+/* CVE-2026-52974: set-up fails half way, is tried again, and works */
+TEST_F(fault, setsockopt)
+{
+	int faults = 0;
+
+	for (int step = 0; step < 3; step++)
+	for (int n = 1; n < MOST; n++) {
+		KEYS();
+		int fd[2], r;
+		bool hit;
+		char b[5];
+
+		tt_tcp_pair(variant->family, fd);
+		if (step > 0) {
+			ASSERT_EQ(0, tt_ulp(fd[0]));
+		}
+		arm(n);
+		r = step == 0 ? tt_ulp(fd[0]) : tt_key_set(fd[0], step == 1 ? TLS_TX : TLS_RX, step == 1 ? &tx : &rx);
+		hit = disarm();
+		faults += hit;
+		if (r) {
+			EXPECT_TRUE(hit);
+			EXPECT_EQ(0, step == 0 ? tt_ulp(fd[0]) : tt_key_set(fd[0], step == 1 ? TLS_TX : TLS_RX, step == 1 ? &tx : &rx))
+				TH_LOG("step %d, fault %d: %s at the second try", step, n, strerror(errno));
+		}
+		if (step == 0) {
+			ASSERT_EQ(0, tt_key_set(fd[0], TLS_TX, &tx));
+		}
+		tt_install(fd[1], step == 2 ? &rx : NULL, step == 2 ? NULL : &tx);
+		ASSERT_EQ(5, send(fd[step == 2], "hello", 5, 0));
+		ASSERT_EQ(5, tt_read(fd[step != 2], b, 5));
+		close(fd[0]);
+		close(fd[1]);
+		if (!hit)
+			break;
+	}
+	EXPECT_LT(2, faults);
+}
+
+enum { SEND_SMALL, SEND_LARGE, SEND_MORE, SEND_CONTROL, SENDFILE, SPLICE, SPLICE_MORE, N_SEND };
+
+/* what was counted came, the rest did not, and nothing is wrong; a stream that gave up says so for good */
+TEST_F(fault, send)
+{
+	uint8_t *data = malloc(70000);
+	int file = memfd_create("fault", 0), faults = 0, broken = 0;
+
+	tt_fill(data, 70000, 0);
+	ASSERT_EQ(70000, write(file, data, 70000));
+	for (int how = 0; how < N_SEND; how++)
+	for (int n = 1; n < MOST; n++) {
+		KEYS();
+		struct timeval tv = { .tv_sec = 5 };
+		struct tt_key k = tx;
+		off_t off = 0;
+		size_t want = how == SEND_SMALL || how == SEND_MORE || how == SEND_CONTROL ? 100 : how == SEND_LARGE ? 40000 : 20000, got = 0;
+		uint8_t type = how == SEND_CONTROL ? TT_HANDSHAKE : TT_DATA;
+		int fd[2], p[2];
+		ssize_t r, tail;
+		bool hit, end = false;
+
+		ASSERT_EQ(0, pipe(p));
+		tt_tcp_pair(variant->family, fd);
+		ASSERT_EQ(0, setsockopt(fd[0], SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv)));
+		tt_install(fd[0], &tx, &rx);
+		if (how == SPLICE || how == SPLICE_MORE) {
+			ASSERT_EQ(want, write(p[1], data, want));
+		}
+		if (how == SEND_MORE || how == SPLICE_MORE) {
+			/* not the record's first bytes */
+			ASSERT_EQ(50, send(fd[0], "................................................................", 50, MSG_MORE));
+		}
+		arm(n);
+		switch (how) {
+		case SENDFILE:
+			r = sendfile(fd[0], file, &off, want);
+			break;
+		case SPLICE:
+			r = splice(p[0], NULL, fd[0], NULL, want, 0);
+			break;
+		case SPLICE_MORE:
+			r = splice(p[0], NULL, fd[0], NULL, want, SPLICE_F_MORE);
+			break;
+		case SEND_CONTROL:
+			r = tt_send_type(fd[0], type, data, want, MSG_NOSIGNAL);
+			break;
+		default:
+			r = send(fd[0], data, want, MSG_NOSIGNAL | (how == SEND_MORE ? MSG_MORE : 0));
+		}
+		hit = disarm();
+		faults += hit;
+		if (r < 0) {
+			EXPECT_TRUE(hit) TH_LOG("%s without a fault", strerror(errno));
+		}
+		/* a mark that ends the stream */
+		tail = send(fd[0], "THE TAIL", 8, MSG_NOSIGNAL);
+		if (tail != 8) {
+			EXPECT_TRUE(hit);
+			EXPECT_EQ(EBADMSG, errno) TH_LOG("how %d fault %d: %s", how, n, strerror(errno));
+			broken++;
+		}
+		shutdown(fd[0], SHUT_WR);
+		/* control records and data are checked as one stream: the type says where each belongs */
+		while (!end) {
+			int ok = tt_recv_rec(fd[1], &k, self->o);
+			size_t skip = 0, len;
+
+			ASSERT_LE(0, ok) TH_LOG("how %d fault %d: a record does not open", how, n);
+			if (!ok)
+				break;
+			len = self->o->len;
+			if (!got && (how == SEND_MORE || how == SPLICE_MORE)) {
+				while (skip < len && skip < 50 && self->o->data[skip] == '.')
+					skip++;
+			}
+			if (len >= 8 && !memcmp(self->o->data + len - 8, "THE TAIL", 8)) {
+				end = true;
+				len -= 8;
+			}
+			if (len <= skip)
+				continue;
+			EXPECT_EQ(type, self->o->type);
+			ASSERT_EQ(-1, tt_diff(self->o->data + skip, len - skip, got)) TH_LOG("how %d fault %d: wrong bytes", how, n);
+			got += len - skip;
+		}
+		EXPECT_EQ(tail == 8, end);
+		if (tail == 8) {
+			EXPECT_EQ(r < 0 ? 0 : (size_t)r, got) TH_LOG("how %d fault %d: counted %zd, came %zu", how, n, r, got);
+		}
+		close(fd[0]);
+		close(fd[1]);
+		close(p[0]);
+		close(p[1]);
+		if (!hit)
+			break;
+	}
+	EXPECT_LT(20, faults);
+	TH_LOG("%d faults, %d streams given up", faults, broken);
+	free(data);
+	close(file);
+}
+
+enum { RECV_WHOLE, RECV_PART, RECV_TWO, RECV_PEEK, RECV_CONTROL, RECV_SPLICE, RECV_SMALL_WINDOW, N_RECV };
+
+/* CVE-2025-38018 and its like: after the fault everything can still be read, or the error stays */
+TEST_F(fault, recv)
+{
+	uint8_t *data = malloc(40000), *buf = malloc(40000);
+	int faults = 0, broken = 0;
+
+	for (int how = 0; how < N_RECV; how++)
+	for (int n = 1; n < MOST; n++) {
+		KEYS();
+		struct tt_key k = rx;
+		size_t total = how == RECV_SMALL_WINDOW ? 2000 : 16384 + 3000, got = 0;
+		uint8_t type = how == RECV_CONTROL ? TT_HANDSHAKE : TT_DATA, t = 0;
+		int fd[2], p[2];
+		uint64_t base;
+		ssize_t r = -1;
+		bool hit;
+
+		ASSERT_EQ(0, pipe(p));
+		tt_tcp_pair(variant->family, fd);
+		base = tt_bytes_received(fd[0]);
+		tt_install(fd[0], &tx, &rx);
+		if (how == RECV_SMALL_WINDOW)
+			tt_sockopt(fd[0], SOL_SOCKET, SO_RCVBUF, 1);
+		tt_fill(data, total, 0);
+		if (how == RECV_SMALL_WINDOW) {
+			tt_send_data(fd[1], &k, type, data, total);
+		} else {
+			tt_send_data(fd[1], &k, type, data, 16384);
+			tt_send_data(fd[1], &k, type, data + 16384, 3000);
+			tt_wait_received(fd[0], base + total + 2 * tt_overhead(&k));
+		}
+		memset(buf, 0x5a, 40000);
+		tt_poll(fd[0], POLLIN, 10000);
+		arm(n);
+		switch (how) {
+		case RECV_PART:
+			r = recv(fd[0], buf, 1000, MSG_DONTWAIT);
+			break;
+		case RECV_PEEK:
+			r = recv(fd[0], buf, 20000, MSG_PEEK | MSG_DONTWAIT);
+			break;
+		case RECV_CONTROL:
+			r = tt_recv_type(fd[0], buf, 20000, MSG_DONTWAIT, &t, NULL);
+			break;
+		case RECV_SPLICE:
+			r = splice(fd[0], NULL, p[1], NULL, 20000, SPLICE_F_NONBLOCK);
+			break;
+		case RECV_WHOLE:
+			r = recv(fd[0], buf, 16384, MSG_DONTWAIT);
+			break;
+		default:
+			r = recv(fd[0], buf, 40000, MSG_DONTWAIT);
+		}
+		hit = disarm();
+		faults += hit;
+		if (r > 0) {
+			if (how == RECV_SPLICE) {
+				ASSERT_EQ(r, tt_read_pipe(p[0], buf, r));
+			}
+			ASSERT_EQ(-1, tt_diff(buf, r, 0)) TH_LOG("how %d fault %d: wrong bytes", how, n);
+			got = how == RECV_PEEK ? 0 : r;
+		} else {
+			EXPECT_EQ(-1, r) TH_LOG("how %d fault %d: looks like the end", how, n);
+			EXPECT_TRUE(hit || errno == EAGAIN);
+		}
+		shutdown(fd[1], SHUT_WR);
+		while (got < total) {
+			r = tt_recv_type(fd[0], buf, 40000, 0, &t, NULL);
+			if (r <= 0)
+				break;
+			EXPECT_EQ(type, t);
+			ASSERT_EQ(-1, tt_diff(buf, r, got)) TH_LOG("how %d fault %d: wrong bytes behind it", how, n);
+			got += r;
+		}
+		if (got < total) {
+			EXPECT_TRUE(hit);
+			EXPECT_EQ(-1, r) TH_LOG("how %d fault %d: %zu of %zu bytes and then the end", how, n, got, total);
+			EXPECT_EQ(EBADMSG, errno) TH_LOG("how %d fault %d: %s", how, n, strerror(errno));
+			EXPECT_ERR(EBADMSG, recv(fd[0], buf, 40000, 0));
+			broken++;
+		}
+		close(fd[0]);
+		close(fd[1]);
+		close(p[0]);
+		close(p[1]);
+		if (!hit)
+			break;
+	}
+	EXPECT_LT(10, faults);
+	TH_LOG("%d faults, %d streams given up", faults, broken);
+	free(data);
+	free(buf);
+}
+
+/* the end cannot fail, whatever is still to be sent or read */
+TEST_F(fault, close)
+{
+	static uint8_t big[100000];
+
+	for (int load = 0; load < 4; load++)
+	for (int n = 1; n < MOST; n++) {
+		KEYS();
+		struct tt_key k = rx;
+		int fd[2];
+		bool hit;
+
+		tt_tcp_pair(variant->family, fd);
+		tt_sockopt(fd[0], SOL_SOCKET, SO_SNDBUF, 20000);
+		tt_install(fd[0], &tx, &rx);
+		tt_send_data(fd[1], &k, TT_DATA, big, 1000);
+		if (load & 1)
+			send(fd[0], "held", 4, MSG_MORE);
+		if (load & 2)
+			while (send(fd[0], big, sizeof(big), MSG_DONTWAIT) > 0)
+				;
+		tt_poll(fd[0], POLLIN, 10000);
+		recv(fd[0], big, 10, MSG_DONTWAIT);
+		arm(n);
+		if (load == 1)
+			shutdown(fd[0], SHUT_WR);
+		close(fd[0]);
+		hit = disarm();
+		close(fd[1]);
+		if (!hit)
+			break;
+	}
+}
+
+TEST_F(fault, getsockopt)
+{
+	for (int n = 1; n < MOST; n++) {
+		KEYS();
+		struct tt_key got;
+		int fd[2];
+		bool hit;
+
+		tt_tcp_pair(variant->family, fd);
+		tt_install(fd[0], &tx, &rx);
+		arm(n);
+		tt_key_get(fd[0], TLS_TX, &tx, &got);
+		tt_key_get(fd[0], TLS_RX, &rx, &got);
+		hit = disarm();
+		ASSERT_EQ(0, tt_key_get(fd[0], TLS_TX, &tx, &got));
+		EXPECT_EQ(0, memcmp(got.key, tx.key, 16));
+		close(fd[0]);
+		close(fd[1]);
+		if (!hit)
+			break;
+	}
+}
+
+/* runs last: what all of the above left behind */
+TEST(zz_leaks)
+{
+	static char report[65536];
+	const char *path = "/sys/kernel/debug/kmemleak";
+	ssize_t n = 0;
+	int fd;
+
+	if (access(path, F_OK))
+		SKIP(return, "no kmemleak here");
+	/* an object must be some seconds old, and not be found by two scans */
+	sleep(7);
+	for (int i = 0; i < 2; i++) {
+		ASSERT_EQ(0, put(path, "scan"));
+		sleep(1);
+	}
+	fd = open(path, O_RDONLY);
+	ASSERT_LE(0, fd);
+	while (n < (ssize_t)sizeof(report) - 1) {
+		ssize_t r = read(fd, report + n, sizeof(report) - 1 - n);
+
+		if (r <= 0)
+			break;
+		n += r;
+	}
+	close(fd);
+	if (strstr(report, "tlsrec"))
+		fprintf(stderr, "%s\n", report);
+	EXPECT_EQ(NULL, strstr(report, "tlsrec"));
+}
+
+TEST_HARNESS_MAIN
