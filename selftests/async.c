@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * An AEAD that completes on another CPU, later. The crypto API is made to prefer a cryptd instance of gcm(aes); each
+ * An AEAD that completes on another CPU, later. The crypto API is made to prefer a pcrypt instance of gcm(aes); each
  * operation then sleeps for its result, and closes, signals, partial reads and errors come while one is in flight.
  * The preference stays until reboot: run this suite last.
  */
@@ -58,8 +58,8 @@ static void prepare(void)
 		snprintf(why_not, sizeof(why_not), "no gcm(aes) in /proc/crypto");
 		return;
 	}
-	if (strncmp(name, "cryptd(", 7)) {
-		snprintf((char *)sa.salg_name, sizeof(sa.salg_name), "cryptd(%.50s)", name);
+	if (strncmp(name, "pcrypt(", 7)) {
+		snprintf((char *)sa.salg_name, sizeof(sa.salg_name), "pcrypt(%.50s)", name);
 		s = socket(AF_ALG, SOCK_SEQPACKET, 0);
 		if (s < 0 || bind(s, (void *)&sa, sizeof(sa))) {
 			snprintf(why_not, sizeof(why_not), "%.60s: %s", sa.salg_name, strerror(errno));
@@ -67,7 +67,7 @@ static void prepare(void)
 		}
 		/* held open, so that the instance stays */
 	}
-	if (best(driver, sizeof(driver), &refs) < 0 || strncmp(driver, "cryptd(", 7))
+	if (best(driver, sizeof(driver), &refs) < 0 || strncmp(driver, "pcrypt(", 7))
 		snprintf(why_not, sizeof(why_not), "%.60s is not preferred", sa.salg_name);
 }
 

@@ -388,8 +388,21 @@ TEST_F(fault, getsockopt)
 	}
 }
 
-/* runs last: what all of the above left behind */
-TEST(zz_leaks)
+/* a fixture of its own, so that it runs last: what all of the above left behind */
+FIXTURE(leaks)
+{
+	int unused;
+};
+
+FIXTURE_SETUP(leaks)
+{
+}
+
+FIXTURE_TEARDOWN(leaks)
+{
+}
+
+TEST_F(leaks, none)
 {
 	static char report[65536];
 	const char *path = "/sys/kernel/debug/kmemleak";
