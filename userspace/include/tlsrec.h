@@ -116,8 +116,8 @@ TLSREC_API int tlsrec_ctx_add_cert(struct tlsrec_ctx *ctx, const char *chain_fil
 
 /*
  * OCSP response (DER) to staple to the certificate added last; it may be called again on a
- * running server to renew it, with the number of the certificate (0 is the first added, -1 the
- * last). Clients get it if they ask.
+ * running server to renew it, by one thread at a time, with the number of the certificate (0 is
+ * the first added, -1 the last). Clients get it if they ask.
  */
 TLSREC_API int tlsrec_ctx_set_staple(struct tlsrec_ctx *ctx, int cert, const char *der_file);
 
@@ -378,8 +378,8 @@ TLSREC_API enum tlsrec_control tlsrec_control(struct tlsrec_conn *conn);
 
 /*
  * Like recv(2) on the socket, with control records dealt with out of sight. flags: MSG_DONTWAIT,
- * MSG_WAITALL. Returns 0 at the end; tlsrec_conn_closed() says whether it was a clean one.
- * errno besides recv's own: EPROTO (fatal alert, or a message that must not come),
+ * MSG_WAITALL, no others. Returns 0 at the end; tlsrec_conn_closed() says whether it was a clean
+ * one. errno besides recv's own: EPROTO (fatal alert, or a message that must not come),
  * EKEYEXPIRED (the peer updated its key); tlsrec_conn_error() has the sentence.
  */
 TLSREC_API ssize_t tlsrec_recv(struct tlsrec_conn *conn, void *buf, size_t len, int flags);

@@ -297,6 +297,10 @@ ssize_t tlsrec_recv(struct tlsrec_conn *conn, void *buf, size_t len, int flags)
 
 	if (!is_over(conn))
 		return -1;
+	if (flags & ~(MSG_DONTWAIT | MSG_WAITALL)) {
+		errno = EOPNOTSUPP;
+		return -1;
+	}
 	while (len && !conn->control.closed) {
 		n = recv_typed(conn->wire.fd, buf, len, flags, &type);
 		if (n < 0) {
