@@ -163,7 +163,7 @@ TLSREC_API int tlsrec_ctx_set_ocsp(struct tlsrec_ctx *ctx, enum tlsrec_ocsp_mode
 enum tlsrec_resume {
 	TLSREC_RESUME_OFF,	/* no resumption */
 	TLSREC_RESUME_TICKETS,	/* state travels in tickets (default) */
-	TLSREC_RESUME_IDS,	/* state stays in the server's memory: session IDs (1.2), handles (1.3) */
+	TLSREC_RESUME_IDS,	/* state stays in the server: session IDs (1.2), handles (1.3) */
 };
 
 /*
@@ -197,7 +197,7 @@ enum tlsrec_event_type {
 	TLSREC_EVENT_SECRET,	/* a line of the key log: keep it to yourself */
 	TLSREC_EVENT_CERT,	/* verdict on one certificate, leaf (depth 0) last */
 	TLSREC_EVENT_OCSP,	/* verdict on the stapled OCSP response */
-	TLSREC_EVENT_KEYS,	/* keys of one direction were derived and, with a ULP, installed */
+	TLSREC_EVENT_KEYS,	/* keys of one direction: derived and, with a ULP, installed */
 };
 
 enum tlsrec_ocsp_verdict {
@@ -216,7 +216,7 @@ struct tlsrec_event {
 	union {
 		struct {
 			uint8_t type;		/* content type on the wire (RFC 8446 5.1) */
-			uint8_t inner_type;	/* content type inside; same as type if in the clear */
+			uint8_t inner_type;	/* content type inside; in the clear: type */
 			uint16_t version;	/* legacy_record_version */
 			uint16_t length;	/* of what follows the 5-byte header, bytes */
 		} record;
@@ -247,10 +247,10 @@ struct tlsrec_event {
 			const char *ulp;	/* "" if they were derived and not installed */
 			int version;		/* TLSREC_TLS_1_2 or _1_3 */
 			const char *cipher;	/* "AES-128-GCM" */
-			uint64_t seq;		/* record sequence number the kernel starts with */
+			uint64_t seq;		/* record number the kernel starts with */
 			const uint8_t *key;	/* secret: keep it to yourself */
 			size_t key_len;		/* 16 or 32 */
-			const uint8_t *iv;	/* 12 bytes: salt and iv of <linux/tls.h>; secret too */
+			const uint8_t *iv;	/* 12 bytes, salt and iv of <linux/tls.h> */
 		} keys;
 	} u;
 };
@@ -324,7 +324,7 @@ struct tlsrec_info {
 	const char *suite;		/* "TLS_AES_128_GCM_SHA256" (name in the RFCs) */
 	const char *cipher;		/* "AES-128-GCM" */
 	const char *kex;		/* "ECDHE", "DHE", "RSA", "PSK" */
-	const char *group;		/* "x25519", "DH 2048 bits" (on a server: "DH"); "" for RSA */
+	const char *group;		/* "x25519", "DH 2048 bits" (server: "DH"); RSA: "" */
 	const char *signature;		/* server's handshake signature; "" if it made none */
 	const char *alpn;		/* "" if none */
 	const char *sni;		/* server name the client sent; "" if none */

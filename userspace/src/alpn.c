@@ -33,7 +33,8 @@ int tlsrec_ctx_set_alpn(struct tlsrec_ctx *ctx, const char *list)
 	size_t len = wire ? encode(list, wire) : 0;
 
 	tr_error_clear(&ctx->err);
-	if (!len || len > LIST_MAX_LEN || SSL_CTX_set_alpn_protos(ctx->ssl, wire, (unsigned int)len)) {
+	if (!len || len > LIST_MAX_LEN ||
+	    SSL_CTX_set_alpn_protos(ctx->ssl, wire, (unsigned int)len)) {
 		free(wire);
 		return tr_fail(&ctx->err, TLSREC_ERROR_LOCAL,
 			       "\"%s\" is no list of application protocols: write names of at most "

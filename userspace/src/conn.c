@@ -293,8 +293,8 @@ static int wait_for(struct tlsrec_conn *conn, enum tlsrec_status what, int64_t d
 		if (n > 0)
 			return 1;
 		if (n < 0 && errno != EINTR)
-			return tr_fail(&conn->err, TLSREC_ERROR_LOCAL,
-				       "cannot wait for %s: %s", tr_peer_name(conn), strerror(errno));
+			return tr_fail(&conn->err, TLSREC_ERROR_LOCAL, "cannot wait for %s: %s",
+				       tr_peer_name(conn), strerror(errno));
 	}
 }
 

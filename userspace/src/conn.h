@@ -35,7 +35,7 @@ struct tlsrec_conn {
 	struct tr_verdict verdict;
 	struct tr_ocsp ocsp;
 	struct tr_keys keys;
-	SSL_SESSION *session;	/* newest one for later, or before the first step the one to offer */
+	SSL_SESSION *session; /* newest one for later, or before the first step the one to offer */
 	struct tr_control control;
 	struct tr_info info;
 };

@@ -55,9 +55,9 @@ static int explain_alert(struct tlsrec_conn *conn)
 	int alert = conn->watch.in.alert;
 	const char *advice = alert_advice(conn, alert);
 
-	return tr_fail(&conn->err, TLSREC_ERROR_ALERT, "%s refused the handshake with alert %d (%s)%s%s",
-		       tr_peer_name(conn), alert, tlsrec_alert_name(alert), advice ? ": " : "",
-		       advice ? advice : "");
+	return tr_fail(&conn->err, TLSREC_ERROR_ALERT,
+		       "%s refused the handshake with alert %d (%s)%s%s", tr_peer_name(conn), alert,
+		       tlsrec_alert_name(alert), advice ? ": " : "", advice ? advice : "");
 }
 
 static int explain_not_tls(struct tlsrec_conn *conn)
@@ -80,17 +80,22 @@ static int explain_openssl(struct tlsrec_conn *conn)
 
 	switch (ERR_GET_REASON(ERR_peek_error())) {
 	case SSL_R_NO_SHARED_CIPHER:
-		return tr_fail(&conn->err, TLSREC_ERROR_PROTOCOL,
-			       "%s offers no cipher suite that can be used here: the kernel carries "
-			       "AES-GCM, and the certificate's key type must fit", peer);
+		return tr_fail(
+			&conn->err, TLSREC_ERROR_PROTOCOL,
+			"%s offers no cipher suite that can be used here: the kernel carries "
+			"AES-GCM, and the certificate's key type must fit",
+			peer);
 	case SSL_R_UNSUPPORTED_PROTOCOL:
-		return tr_fail(&conn->err, TLSREC_ERROR_PROTOCOL,
-			       "%s and we have no TLS version in common (the kernel carries 1.2 and "
-			       "1.3)", peer);
+		return tr_fail(
+			&conn->err, TLSREC_ERROR_PROTOCOL,
+			"%s and we have no TLS version in common (the kernel carries 1.2 and "
+			"1.3)",
+			peer);
 	case SSL_R_NO_APPLICATION_PROTOCOL:
-		return tr_fail(&conn->err, TLSREC_ERROR_PROTOCOL,
-			       "%s offers only application protocols that are not spoken here (ALPN)",
-			       peer);
+		return tr_fail(
+			&conn->err, TLSREC_ERROR_PROTOCOL,
+			"%s offers only application protocols that are not spoken here (ALPN)",
+			peer);
 	case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
 		return tr_fail(&conn->err, TLSREC_ERROR_VERIFY,
 			       "%s showed no certificate, and one is required", peer);
@@ -119,8 +124,8 @@ int tr_explain(struct tlsrec_conn *conn, int ssl_error)
 			       "%s closed the connection in the middle of the handshake", peer);
 	if (wire->err)
 		return tr_fail(&conn->err, TLSREC_ERROR_IO,
-			       "the connection to %s broke in the middle of the handshake: %s", peer,
-			       strerror(wire->err));
+			       "the connection to %s broke in the middle of the handshake: %s",
+			       peer, strerror(wire->err));
 	if (ssl_error == SSL_ERROR_SSL || ERR_peek_error())
 		return explain_openssl(conn);
 	return tr_fail(&conn->err, TLSREC_ERROR_PROTOCOL, "the handshake with %s failed (%d)", peer,

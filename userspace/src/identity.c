@@ -68,9 +68,9 @@ static int load_key(struct tr_error *err, const char *file, struct tr_identity *
 				       "cannot read a PEM private key without password from \"%s\"",
 				       file);
 	if (!X509_check_private_key(id->leaf, id->key))
-		return tr_fail_openssl(err, TLSREC_ERROR_LOCAL,
-				       "the private key in \"%s\" does not belong to the certificate",
-				       file);
+		return tr_fail_openssl(
+			err, TLSREC_ERROR_LOCAL,
+			"the private key in \"%s\" does not belong to the certificate", file);
 	return 0;
 }
 
@@ -103,8 +103,8 @@ static unsigned char *read_file(struct tr_error *err, const char *name, size_t *
 
 	*len = data ? fread(data, 1, STAPLE_MAX, file) : 0;
 	if (!*len)
-		tr_fail(err, TLSREC_ERROR_LOCAL, "cannot read the OCSP response file \"%s\": %s", name,
-			file ? "it is empty" : strerror(errno));
+		tr_fail(err, TLSREC_ERROR_LOCAL, "cannot read the OCSP response file \"%s\": %s",
+			name, file ? "it is empty" : strerror(errno));
 	if (file)
 		fclose(file);
 	if (*len)
@@ -130,9 +130,10 @@ int tlsrec_ctx_set_staple(struct tlsrec_ctx *ctx, int cert, const char *der_file
 
 	tr_error_clear(&ctx->err);
 	if (index >= ctx->identity_count)
-		return tr_fail(&ctx->err, TLSREC_ERROR_LOCAL,
-			       "there is no certificate %d to staple an OCSP response to: add it first",
-			       cert);
+		return tr_fail(
+			&ctx->err, TLSREC_ERROR_LOCAL,
+			"there is no certificate %d to staple an OCSP response to: add it first",
+			cert);
 	data = read_file(&ctx->err, der_file, &len);
 	if (!data)
 		return -1;

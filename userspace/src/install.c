@@ -38,8 +38,10 @@ static const char *ulp_advice(int err, const char *name, char *buf, size_t size)
 	switch (err) {
 	case ENOENT:
 	case EPERM:
-		snprintf(buf, size, "this kernel has no such record layer; \"modprobe %s\" (as root) "
-			 "loads it", name);
+		snprintf(buf, size,
+			 "this kernel has no such record layer; \"modprobe %s\" (as root) "
+			 "loads it",
+			 name);
 		return buf;
 	case EEXIST:
 		return "the socket already has an upper layer protocol";
@@ -112,11 +114,13 @@ static int install_direction(struct tlsrec_conn *conn, int option)
 	OPENSSL_cleanse(&ci, sizeof(ci));
 	if (!err)
 		return 0;
-	return tr_fail(&conn->err, TLSREC_ERROR_KERNEL,
-		       "the ULP \"%s\" refused the %s key of %s for %s: %s (%s); the handshake itself "
-		       "succeeded, but the connection is of no use", conn->ctx->ulp,
-		       option == TLS_TX ? "sending" : "receiving", tr_cipher_name(dir->key_len),
-		       tr_peer_name(conn), strerror(err), strerrorname_np(err));
+	return tr_fail(
+		&conn->err, TLSREC_ERROR_KERNEL,
+		"the ULP \"%s\" refused the %s key of %s for %s: %s (%s); the handshake itself "
+		"succeeded, but the connection is of no use",
+		conn->ctx->ulp, option == TLS_TX ? "sending" : "receiving",
+		tr_cipher_name(dir->key_len), tr_peer_name(conn), strerror(err),
+		strerrorname_np(err));
 }
 
 /* A client may have asked for small records (RFC 6066 4); the kernel must know. */
@@ -129,9 +133,11 @@ static int limit_records(struct tlsrec_conn *conn)
 		return 0;
 	if (!setsockopt(conn->wire.fd, SOL_TLS, TLS_TX_MAX_PAYLOAD_LEN, &max, sizeof(max)))
 		return 0;
-	return tr_fail(&conn->err, TLSREC_ERROR_KERNEL,
-		       "%s asks for records of at most %u bytes, and the ULP \"%s\" cannot limit them: "
-		       "%s", tr_peer_name(conn), max, conn->ctx->ulp, strerror(errno));
+	return tr_fail(
+		&conn->err, TLSREC_ERROR_KERNEL,
+		"%s asks for records of at most %u bytes, and the ULP \"%s\" cannot limit them: "
+		"%s",
+		tr_peer_name(conn), max, conn->ctx->ulp, strerror(errno));
 }
 
 static void emit_keys(struct tlsrec_conn *conn, int outgoing)
@@ -194,8 +200,10 @@ int tlsrec_probe(const char *ulp, char *buf, size_t size)
 	if (size)
 		buf[0] = '\0';
 	if (loopback_pair(fds))
-		snprintf(buf, size, "cannot open a connection over the loopback interface to look for "
-			 "the ULP \"%s\": %s", ulp, strerror(errno));
+		snprintf(buf, size,
+			 "cannot open a connection over the loopback interface to look for "
+			 "the ULP \"%s\": %s",
+			 ulp, strerror(errno));
 	else if (set_ulp(fds[0], ulp))
 		snprintf(buf, size, "cannot use the ULP \"%s\": %s", ulp,
 			 ulp_advice(errno, ulp, advice, sizeof(advice)));

@@ -34,7 +34,8 @@ static int derive12(struct tlsrec_conn *conn, const EVP_MD *md, size_t key_len,
 	size_t master_len;
 	int ret;
 
-	master_len = SSL_SESSION_get_master_key(SSL_get0_session(conn->ssl), master, sizeof(master));
+	master_len =
+		SSL_SESSION_get_master_key(SSL_get0_session(conn->ssl), master, sizeof(master));
 	SSL_get_client_random(conn->ssl, client_random, sizeof(client_random));
 	SSL_get_server_random(conn->ssl, server_random, sizeof(server_random));
 	ret = tr_keys12(md, master, master_len, client_random, server_random, key_len, client,

@@ -22,7 +22,8 @@ static enum tlsrec_ocsp_verdict verdict(struct tr_ocsp *ocsp, enum tlsrec_ocsp_v
 }
 
 static enum tlsrec_ocsp_verdict judge_status(struct tr_ocsp *ocsp, int status, int why,
-					     ASN1_GENERALIZEDTIME *revoked, ASN1_GENERALIZEDTIME *from,
+					     ASN1_GENERALIZEDTIME *revoked,
+					     ASN1_GENERALIZEDTIME *from,
 					     ASN1_GENERALIZEDTIME *until)
 {
 	char when[TR_TIME_LEN];
@@ -30,12 +31,14 @@ static enum tlsrec_ocsp_verdict judge_status(struct tr_ocsp *ocsp, int status, i
 	if (!OCSP_check_validity(from, until, CLOCK_SKEW, -1)) {
 		tr_time_words(until ? until : from, when);
 		snprintf(ocsp->reason, sizeof(ocsp->reason),
-			 "the OCSP response is out of date (%s %s)", until ? "good until" : "of", when);
+			 "the OCSP response is out of date (%s %s)", until ? "good until" : "of",
+			 when);
 		return TLSREC_OCSP_INVALID;
 	}
 	switch (status) {
 	case V_OCSP_CERTSTATUS_GOOD:
-		return verdict(ocsp, TLSREC_OCSP_GOOD, "the responder says the certificate is good");
+		return verdict(ocsp, TLSREC_OCSP_GOOD,
+			       "the responder says the certificate is good");
 	case V_OCSP_CERTSTATUS_REVOKED:
 		tr_time_words(revoked, when);
 		snprintf(ocsp->reason, sizeof(ocsp->reason),
@@ -90,7 +93,8 @@ static enum tlsrec_ocsp_verdict judge(struct tlsrec_conn *conn, const unsigned c
 	OCSP_BASICRESP *basic = response ? OCSP_response_get1_basic(response) : NULL;
 	enum tlsrec_ocsp_verdict v;
 
-	if (!response || OCSP_response_status(response) != OCSP_RESPONSE_STATUS_SUCCESSFUL || !basic)
+	if (!response || OCSP_response_status(response) != OCSP_RESPONSE_STATUS_SUCCESSFUL ||
+	    !basic)
 		v = verdict(&conn->ocsp, TLSREC_OCSP_INVALID,
 			    response ? "the responder reports an error instead of a status"
 				     : "the OCSP response cannot be read");
@@ -127,7 +131,8 @@ static bool acceptable(struct tlsrec_conn *conn)
 		return false;
 	if (must_staple(conn->ssl)) {
 		verdict(ocsp, TLSREC_OCSP_NONE,
-			"no OCSP response was stapled, which the certificate demands (must staple)");
+			"no OCSP response was stapled, which the certificate demands (must "
+			"staple)");
 		return false;
 	}
 	return conn->ctx->ocsp != TLSREC_OCSP_REQUIRE;

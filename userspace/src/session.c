@@ -194,7 +194,8 @@ int tlsrec_conn_set_session(struct tlsrec_conn *conn, const unsigned char *data,
 	if (why) {
 		SSL_SESSION_free(session);
 		return tr_fail(&conn->err, TLSREC_ERROR_LOCAL,
-			       "the saved session cannot be used with %s: %s", tr_peer_name(conn), why);
+			       "the saved session cannot be used with %s: %s", tr_peer_name(conn),
+			       why);
 	}
 	SSL_SESSION_free(conn->session);
 	conn->session = session;

@@ -107,7 +107,8 @@ static int set_suites(struct tlsrec_ctx *ctx, const char *list)
 	char kept[LIST_MAX] = "";
 
 	if (!split(list, list12, list13))
-		return tr_fail(&ctx->err, TLSREC_ERROR_LOCAL, "the list of cipher suites is too long");
+		return tr_fail(&ctx->err, TLSREC_ERROR_LOCAL,
+			       "the list of cipher suites is too long");
 	ctx->suites12 = *list12 && filter12(list12, kept);
 	ctx->suites13 = *list13;
 	if (!ctx->suites12 && !ctx->suites13)

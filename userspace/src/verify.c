@@ -105,7 +105,8 @@ static void say_dates(struct text *text, const X509 *cert, bool expired)
 	say(text, expired ? "it expired on %s" : "it is not valid before %s", when);
 }
 
-static void say_size(struct text *text, const struct tlsrec_ctx *ctx, const struct tlsrec_cert *cert)
+static void say_size(struct text *text, const struct tlsrec_ctx *ctx,
+		     const struct tlsrec_cert *cert)
 {
 	say(text, "its key (%s) is too small: RSA needs %d bits here, elliptic curves %d, and both "
 	    "OpenSSL's security level %d", cert->key, ctx->min_rsa_bits, ctx->min_ec_bits,
@@ -138,8 +139,10 @@ static void say_problem(struct text *text, const struct tlsrec_conn *conn, X509 
 	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
 	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
 	case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
-		say(text, "its issuer (%s) is not among the trusted roots, nor was a certificate of it "
-		    "sent", w->issuer);
+		say(text,
+		    "its issuer (%s) is not among the trusted roots, nor was a certificate of it "
+		    "sent",
+		    w->issuer);
 		break;
 	case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
 		say(text, "it is signed by itself and not among the trusted roots");
@@ -171,7 +174,8 @@ static void say_problem(struct text *text, const struct tlsrec_conn *conn, X509 
 }
 
 /* All problems of one certificate, joined. */
-static void say_certificate(struct text *text, const struct tlsrec_conn *conn, X509 *cert, int depth)
+static void say_certificate(struct text *text, const struct tlsrec_conn *conn, X509 *cert,
+			    int depth)
 {
 	const struct tr_verdict *verdict = &conn->verdict;
 
@@ -261,7 +265,8 @@ bool tr_verify_host(const struct tlsrec_conn *conn, X509 *cert)
 		return false;
 	if (conn->host_is_address)
 		return X509_check_ip_asc(cert, conn->host, 0) == 1;
-	return X509_check_host(cert, conn->host, 0, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, NULL) == 1;
+	return X509_check_host(cert, conn->host, 0, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, NULL) ==
+	       1;
 }
 
 int tr_verify_set_host(struct tlsrec_conn *conn)
@@ -299,9 +304,10 @@ int tlsrec_ctx_set_verify(struct tlsrec_ctx *ctx, enum tlsrec_verify mode)
 {
 	tr_error_clear(&ctx->err);
 	if (!ctx->server && mode == TLSREC_VERIFY_REQUEST)
-		return tr_fail(&ctx->err, TLSREC_ERROR_LOCAL,
-			       "a client cannot leave the server's certificate optional: use NONE or "
-			       "REQUIRE");
+		return tr_fail(
+			&ctx->err, TLSREC_ERROR_LOCAL,
+			"a client cannot leave the server's certificate optional: use NONE or "
+			"REQUIRE");
 	ctx->verify = mode;
 	apply_mode(ctx);
 	/* Reading the system's roots takes time that servers without client certificates save. */
@@ -344,7 +350,8 @@ int tlsrec_ctx_set_roots(struct tlsrec_ctx *ctx, const char *file, const char *d
 	if ((file && !X509_STORE_load_file(store, file)) ||
 	    (dir && !X509_STORE_load_path(store, dir))) {
 		tr_fail_openssl(&ctx->err, TLSREC_ERROR_LOCAL,
-				"cannot read root certificates (PEM) from \"%s\"", file ? file : dir);
+				"cannot read root certificates (PEM) from \"%s\"",
+				file ? file : dir);
 		goto err_store;
 	}
 	/* What is given is trusted, also an intermediate or a server's own certificate. */

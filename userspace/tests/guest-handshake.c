@@ -42,7 +42,8 @@ static unsigned char pattern[BULK];
 static int tcp_pair(int family, int fd[2])
 {
 	struct sockaddr_storage addr = { .ss_family = (sa_family_t)family };
-	socklen_t len = family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+	socklen_t len =
+		family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
 	int listener = socket(family, SOCK_STREAM, 0);
 	int one = 1;
 
@@ -195,7 +196,7 @@ static void *remote_main(void *arg)
 	return NULL;
 }
 
-/* ---- one connection between us and the peer ------------------------------------------------ */
+/* ---- one connection between us and the peer -------------------------------- */
 
 struct link {
 	struct tlsrec_ctx *ctx;
@@ -306,7 +307,7 @@ static bool talk(struct link *link)
 	return !n && tlsrec_conn_closed(link->conn);
 }
 
-/* ---- configurations -------------------------------------------------------------------------- */
+/* ---- configurations ------------------------------------------------------- */
 
 static const struct variant {
 	const char *name;
@@ -362,7 +363,7 @@ static void free_link(struct link *link)
 	SSL_CTX_free(link->remote.ctx);
 }
 
-/* ---- tests -------------------------------------------------------------------------------------- */
+/* ---- tests ---------------------------------------------------------------- */
 
 static void test_variant(bool we_serve, const struct variant *v, int family, bool nonblocking,
 			 const char *behind, bool dribble)
@@ -487,7 +488,8 @@ static void test_control(void)
 	if (handled == 2)
 		n = read(link.fd, buf, strlen(link.remote.behind));
 	tap_ok(n == (ssize_t)strlen(link.remote.behind) &&
-	       !memcmp(buf, link.remote.behind, (size_t)n), "client, 1.3: and a plain read gets it");
+		       !memcmp(buf, link.remote.behind, (size_t)n),
+	       "client, 1.3: and a plain read gets it");
 	tap_ok(talk(&link), "client, 1.3: the connection goes on");
 	tap_ok(tlsrec_control(link.conn) == TLSREC_CONTROL_CLOSED,
 	       "client, 1.3: the end is known to tlsrec_control()");
@@ -521,7 +523,8 @@ static void test_resume(void)
 				tcp_pair(AF_INET, fd);
 				link.fd = fd[0];
 				link.remote.fd = fd[1];
-				pthread_create(&link.remote.thread, NULL, remote_main, &link.remote);
+				pthread_create(&link.remote.thread, NULL, remote_main,
+					       &link.remote);
 				link.conn = tlsrec_conn_new(link.ctx, link.fd, "server.example");
 				tlsrec_conn_set_session(link.conn, saved, len);
 				ok = tlsrec_handshake(link.conn, TIMEOUT_MS) == TLSREC_DONE &&
@@ -547,7 +550,8 @@ static void test_key_update(void)
 	link.remote.bulk = false;
 	link.remote.key_update = true;
 	link.remote.behind = "under the next key";
-	if (!tap_ok(link_start(&link, AF_INET, false), "server, 1.3: handshake before a key update"))
+	if (!tap_ok(link_start(&link, AF_INET, false),
+		    "server, 1.3: handshake before a key update"))
 		goto out;
 	n = tlsrec_recv(link.conn, buf, sizeof(buf), 0);
 	tap_ok(n < 0 && errno == EKEYEXPIRED, "server, 1.3: a key update is an error: %s",
@@ -557,7 +561,7 @@ out:
 	free_link(&link);
 }
 
-/* ---- both ends by the library ------------------------------------------------------------------ */
+/* ---- both ends by the library ------------------------------------------------ */
 
 static void *accept_side(void *arg)
 {

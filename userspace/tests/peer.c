@@ -88,7 +88,8 @@ static void peer_send(struct pair *pair)
 		n = BIO_read(SSL_get_wbio(pair->peer), buf,
 			     pair->dribble ? 1 : (int)sizeof(buf));
 	if (n > 0)
-		must(send(pair->fd[1], buf, (size_t)n, MSG_NOSIGNAL) == n || errno == EPIPE, "send");
+		must(send(pair->fd[1], buf, (size_t)n, MSG_NOSIGNAL) == n || errno == EPIPE,
+		     "send");
 }
 
 static void peer_step(struct pair *pair)
@@ -102,7 +103,8 @@ static void peer_step(struct pair *pair)
 		if (n == 1) {
 			pair->peer_done = true;
 			if (pair->behind)
-				must(SSL_write(pair->peer, pair->behind, (int)strlen(pair->behind)) > 0,
+				must(SSL_write(pair->peer, pair->behind,
+					       (int)strlen(pair->behind)) > 0,
 				     "SSL_write");
 		} else if (SSL_get_error(pair->peer, n) != SSL_ERROR_WANT_READ) {
 			pair->peer_failed = true;
@@ -181,11 +183,12 @@ static bool expect_data(struct pair *pair, const char *text)
 		struct tr_dir rx = pair->conn->keys.rx;
 		size_t n = read_record(pair, record);
 		uint8_t type;
-		ssize_t got = n ? tr_open(pair->conn->keys.version, &rx, record, n, &type, plain) : -1;
+		ssize_t got =
+			n ? tr_open(pair->conn->keys.version, &rx, record, n, &type, plain) : -1;
 
 		if (got < 0) {
-			tap_note("record of %zu bytes is not authentic under sequence number %llu", n,
-				 (unsigned long long)pair->conn->keys.rx.seq);
+			tap_note("record of %zu bytes is not authentic under sequence number %llu",
+				 n, (unsigned long long)pair->conn->keys.rx.seq);
 			return false;
 		}
 		if (type == TR_DATA) {
@@ -193,7 +196,8 @@ static bool expect_data(struct pair *pair, const char *text)
 			return (size_t)got == len && !memcmp(plain, text, len);
 		}
 		/* Taking a ticket moves the sequence number on, as OpenSSL's own moves. */
-		if (tr_control_take(pair->conn, type, plain, (size_t)got) != TLSREC_CONTROL_HANDLED) {
+		if (tr_control_take(pair->conn, type, plain, (size_t)got) !=
+		    TLSREC_CONTROL_HANDLED) {
 			tap_note("%s", tlsrec_conn_error(pair->conn));
 			return false;
 		}

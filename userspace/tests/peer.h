@@ -21,7 +21,7 @@ struct pair {
 	const char *host;		/* for our conn, when it is a client */
 	const char *peer_sni;		/* sent by the peer, when it is a client */
 	SSL_SESSION *peer_session;	/* offered by the peer, when it is a client */
-	const unsigned char *session;	/* saved session for our conn */
+	const unsigned char *session;	/* saved, for our conn */
 	size_t session_len;
 	bool dribble;			/* one byte at a time, both ways */
 	const char *behind;		/* peer's application data right behind its last message */

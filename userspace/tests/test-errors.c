@@ -67,7 +67,8 @@ static void test_nothing_in_common(void)
 	pair = new_pair(true);
 	SSL_CTX_set_max_proto_version(pair.peer_ctx, TLS1_2_VERSION);
 	tlsrec_ctx_set_versions(pair.ctx, TLSREC_TLS_1_3, TLSREC_TLS_1_3);
-	expect_failure(&pair, TLSREC_ERROR_PROTOCOL, "no TLS version in common", "server, versions");
+	expect_failure(&pair, TLSREC_ERROR_PROTOCOL, "no TLS version in common",
+		       "server, versions");
 
 	pair = new_pair(false);
 	SSL_CTX_set_max_proto_version(pair.peer_ctx, TLS1_2_VERSION);
@@ -99,8 +100,10 @@ static void expect_refusal(bool we_serve, const void *data, size_t len,
 	if (len && send(fd[1], data, len, 0) != (ssize_t)len)
 		tap_note("short send");
 	shutdown(fd[1], SHUT_WR);
-	tap_ok(tlsrec_handshake(conn, 5000) == TLSREC_ERROR && tlsrec_conn_error_kind(conn) == kind &&
-	       strstr(tlsrec_conn_error(conn), says), "%s: %s", name, tlsrec_conn_error(conn));
+	tap_ok(tlsrec_handshake(conn, 5000) == TLSREC_ERROR &&
+		       tlsrec_conn_error_kind(conn) == kind &&
+		       strstr(tlsrec_conn_error(conn), says),
+	       "%s: %s", name, tlsrec_conn_error(conn));
 	tap_ok(tlsrec_step(conn) == TLSREC_ERROR && strstr(tlsrec_conn_error(conn), says),
 	       "%s: stays failed", name);
 	tlsrec_conn_free(conn);
@@ -116,8 +119,8 @@ static void test_strange_peers(void)
 
 	expect_refusal(false, "HTTP/1.1 400 Bad Request\r\n", 26, TLSREC_ERROR_PROTOCOL,
 		       "starts with \"HTTP/\"", "client, plain HTTP");
-	expect_refusal(true, "GET / HTTP/1.1\r\n", 16, TLSREC_ERROR_PROTOCOL, "starts with \"GET /\"",
-		       "server, plain HTTP");
+	expect_refusal(true, "GET / HTTP/1.1\r\n", 16, TLSREC_ERROR_PROTOCOL,
+		       "starts with \"GET /\"", "server, plain HTTP");
 	expect_refusal(false, NULL, 0, TLSREC_ERROR_IO, "closed the connection", "client, end");
 	expect_refusal(true, NULL, 0, TLSREC_ERROR_IO, "closed the connection", "server, end");
 	expect_refusal(false, alert, sizeof(alert), TLSREC_ERROR_ALERT, "unrecognized_name",
@@ -152,7 +155,8 @@ static void test_no_certificate(void)
 	       tlsrec_conn_error_kind(conn) == TLSREC_ERROR_LOCAL, "server without certificate: %s",
 	       tlsrec_conn_error(conn));
 	tap_ok(tlsrec_recv(conn, NULL, 1, 0) < 0 && errno == EINVAL &&
-	       tlsrec_control(conn) == TLSREC_CONTROL_ERROR, "no records before the handshake is over");
+		       tlsrec_control(conn) == TLSREC_CONTROL_ERROR,
+	       "no records before the handshake is over");
 	tlsrec_conn_free(conn);
 	tlsrec_ctx_free(ctx);
 	tlsrec_conn_free(NULL);
@@ -241,8 +245,10 @@ static void test_other_records(void)
 	size_t len;
 
 	pair = connected(tickets, &len);
-	tap_ok(take(&pair, TR_HANDSHAKE, "", 0, TLSREC_CONTROL_HANDLED), "an empty record is nothing");
-	tap_ok(take(&pair, TR_ALERT, "\x01\x5a", 2, TLSREC_CONTROL_HANDLED), "user_canceled is nothing");
+	tap_ok(take(&pair, TR_HANDSHAKE, "", 0, TLSREC_CONTROL_HANDLED),
+	       "an empty record is nothing");
+	tap_ok(take(&pair, TR_ALERT, "\x01\x5a", 2, TLSREC_CONTROL_HANDLED),
+	       "user_canceled is nothing");
 	tap_ok(take(&pair, TR_ALERT, "\x01", 1, TLSREC_CONTROL_HANDLED) &&
 	       take(&pair, TR_ALERT, "\x00", 1, TLSREC_CONTROL_CLOSED) &&
 	       tlsrec_conn_closed(pair.conn) && !tlsrec_recv(pair.conn, tickets, 1, 0),
@@ -284,7 +290,8 @@ static void test_renegotiation(void)
 		       take(&pair, TR_ALERT, "\x01\x64", 2, TLSREC_CONTROL_HANDLED),
 		       "%s: renegotiation is turned down", serve ? "server" : "client");
 		tap_ok(take(&pair, TR_HANDSHAKE, "\x18\x00\x00\x01\x00", 5, TLSREC_CONTROL_ERROR) &&
-		       errno == EPROTO, "%s: TLS 1.2 has no KeyUpdate", serve ? "server" : "client");
+			       errno == EPROTO,
+		       "%s: TLS 1.2 has no KeyUpdate", serve ? "server" : "client");
 		free_pair(&pair);
 	}
 }

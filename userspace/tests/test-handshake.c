@@ -315,7 +315,8 @@ static void test_sni(void)
 		tlsrec_ctx_add_cert(pair.ctx, exact->file, exact->key_file);
 		for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 			pair.peer_sni = cases[i].sni;
-			tap_ok(pair_run(&pair) && shows(&pair, cases[i].want) && pair_exchange(&pair),
+			tap_ok(pair_run(&pair) && shows(&pair, cases[i].want) &&
+				       pair_exchange(&pair),
 			       "SNI %s, TLS 1.%d", cases[i].sni ? cases[i].sni : "absent",
 			       v ? 3 : 2);
 			pair_end(&pair);
@@ -368,7 +369,8 @@ static void test_suites(void)
 	       SSL_CTX_get_min_proto_version(ctx->ssl) == TLS1_2_VERSION &&
 	       SSL_CTX_get_max_proto_version(ctx->ssl) == TLS1_3_VERSION,
 	       "suites: a cipher string is filtered");
-	tap_ok(tlsrec_ctx_set_ciphers(ctx, "ECDHE-RSA-CHACHA20-POLY1305:TLS_CHACHA20_POLY1305_SHA256"),
+	tap_ok(tlsrec_ctx_set_ciphers(ctx,
+				      "ECDHE-RSA-CHACHA20-POLY1305:TLS_CHACHA20_POLY1305_SHA256"),
 	       "suites: what the kernel cannot carry is refused");
 	tap_note("%s", tlsrec_ctx_error(ctx));
 	tap_ok(tlsrec_ctx_set_ciphers(ctx, "nonsense"), "suites: nonsense is refused");

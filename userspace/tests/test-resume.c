@@ -48,6 +48,7 @@ static bool twice(struct pair *pair, const char *what)
 	bool second = false;
 	bool ok = true;
 
+	pair->behind = "right behind Finished";
 	for (int i = 0; i < 2; i++) {
 		ok = ok && pair_run(pair) && pair_exchange(pair);
 		if (!ok)

@@ -88,39 +88,70 @@ static void test_trials(void)
 {
 	const struct trial trials[] = {
 		{ "good", { .issuer = root }, NULL, NULL, NULL },
-		{ "good with intermediate", { .issuer = middle, .chain = middle }, NULL, NULL, NULL },
+		{ "good with intermediate",
+		  { .issuer = middle, .chain = middle },
+		  NULL,
+		  NULL,
+		  NULL },
 		{ "name in capitals", { .issuer = root }, "SERVER.EXAMPLE", NULL, NULL },
 		{ "name with final dot", { .issuer = root }, "server.example.", NULL, NULL },
 		{ "wildcard", { .issuer = root }, "a.wild.example", NULL, NULL },
-		{ "wildcard two levels", { .issuer = root }, "a.b.wild.example",
-		  "not for a.b.wild.example", NULL },
+		{ "wildcard two levels",
+		  { .issuer = root },
+		  "a.b.wild.example",
+		  "not for a.b.wild.example",
+		  NULL },
 		{ "IPv4", { .issuer = root }, "192.0.2.1", NULL, NULL },
 		{ "IPv6", { .issuer = root }, "2001:db8::1", NULL, NULL },
 		{ "IPv6 in brackets", { .issuer = root }, "[2001:db8::1]", NULL, NULL },
 		{ "IPv6 with zone", { .issuer = root }, "2001:db8::1%lo", NULL, NULL },
-		{ "wrong host", { .issuer = root }, "other.example", "not for other.example", NULL },
+		{ "wrong host",
+		  { .issuer = root },
+		  "other.example",
+		  "not for other.example",
+		  NULL },
 		{ "wrong IPv4", { .issuer = root }, "192.0.2.2", "not for 192.0.2.2", NULL },
 		{ "wrong IPv6", { .issuer = root }, "2001:db8::2", "not for 2001:db8::2", NULL },
-		{ "expired", { .issuer = root, .from_days = -20, .to_days = -10 }, NULL,
-		  "it expired on 20", NULL },
-		{ "not yet valid", { .issuer = root, .from_days = 5 }, NULL, "not valid before 20",
+		{ "expired",
+		  { .issuer = root, .from_days = -20, .to_days = -10 },
+		  NULL,
+		  "it expired on 20",
+		  NULL },
+		{ "not yet valid",
+		  { .issuer = root, .from_days = 5 },
+		  NULL,
+		  "not valid before 20",
 		  NULL },
 		{ "unknown issuer", { .issuer = other_root }, NULL, "CN=other-root", NULL },
 		{ "missing intermediate", { .issuer = middle }, NULL, "CN=middle", NULL },
 		{ "signed by itself", { .key = NULL }, NULL, "signed by itself", NULL },
-		{ "untrusted root sent along", { .issuer = other_root, .chain = other_root }, NULL,
-		  "not among the trusted ones", NULL },
-		{ "client certificate only", { .issuer = root, .usage = "clientAuth" }, NULL,
-		  "key usage", NULL },
+		{ "untrusted root sent along",
+		  { .issuer = other_root, .chain = other_root },
+		  NULL,
+		  "not among the trusted ones",
+		  NULL },
+		{ "client certificate only",
+		  { .issuer = root, .usage = "clientAuth" },
+		  NULL,
+		  "key usage",
+		  NULL },
 		{ "RSA 1024", { .issuer = root, .key = "RSA1024" }, NULL, "RSA 1024 bits", NULL },
-		{ "RSA 2048 where 3072 is wanted", { .issuer = root, .key = "RSA" }, NULL,
-		  "RSA needs 3072 bits here", want_3072 },
+		{ "RSA 2048 where 3072 is wanted",
+		  { .issuer = root, .key = "RSA" },
+		  NULL,
+		  "RSA needs 3072 bits here",
+		  want_3072 },
 		{ "P-256 where 384 is wanted", { .issuer = root }, NULL, "EC P-256", want_p384 },
 		{ "expired and for another host",
-		  { .issuer = root, .from_days = -20, .to_days = -10 }, "other.example",
-		  "not for other.example", NULL },
-		{ "must staple without staple", { .issuer = root, .must_staple = true }, NULL,
-		  "must staple", NULL },
+		  { .issuer = root, .from_days = -20, .to_days = -10 },
+		  "other.example",
+		  "not for other.example",
+		  NULL },
+		{ "must staple without staple",
+		  { .issuer = root, .must_staple = true },
+		  NULL,
+		  "must staple",
+		  NULL },
 	};
 
 	for (size_t i = 0; i < sizeof(trials) / sizeof(trials[0]); i++) {
@@ -221,8 +252,8 @@ static void test_crl(void)
 	try_crl("not in it", cert, clean, false, NULL);
 	try_crl("not in it, list given before the roots", cert, clean, true, NULL);
 	try_crl("revoked", cert, pki_crl("revoked.crl", root, cert, 10), false, "it is revoked");
-	try_crl("revoked, list given before the roots", cert, pki_crl("revoked2.crl", root, cert, 10),
-		true, "it is revoked");
+	try_crl("revoked, list given before the roots", cert,
+		pki_crl("revoked2.crl", root, cert, 10), true, "it is revoked");
 	try_crl("out of date", cert, pki_crl("old.crl", root, NULL, -1), false, "out of date");
 	try_crl("only of another issuer", cert, pki_crl("other.crl", other_root, NULL, 10), false,
 		"no revocation list");
@@ -321,7 +352,8 @@ static void test_ocsp(void)
 		 "no OCSP response was stapled");
 	try_ocsp("missing and not required", cert, NULL, TLSREC_OCSP_ASK, TLSREC_OCSP_NONE, NULL);
 	try_ocsp("not asked for", cert, file, TLSREC_OCSP_OFF, TLSREC_OCSP_NONE, NULL);
-	try_ocsp("garbage", cert, root->file, TLSREC_OCSP_ASK, TLSREC_OCSP_INVALID, "cannot be read");
+	try_ocsp("garbage", cert, root->file, TLSREC_OCSP_ASK, TLSREC_OCSP_INVALID,
+		 "cannot be read");
 }
 
 /* Our server staples to whom asks. */
@@ -399,7 +431,8 @@ static void test_clients(void)
 	try_client("required, given", TLSREC_VERIFY_REQUIRE, good, true, NULL);
 	try_client("required, not given", TLSREC_VERIFY_REQUIRE, NULL, false,
 		   "showed no certificate");
-	try_client("requested, of a stranger", TLSREC_VERIFY_REQUEST, stranger, false, "other-root");
+	try_client("requested, of a stranger", TLSREC_VERIFY_REQUEST, stranger, false,
+		   "other-root");
 	try_client("required, for servers only", TLSREC_VERIFY_REQUIRE, server_only, false,
 		   "identify a client");
 	try_client("required, expired", TLSREC_VERIFY_REQUIRE, expired, false, "it expired on");
@@ -438,8 +471,10 @@ static void test_files(void)
 	struct pki_cert *b = pki_make(&(struct pki_spec){ .name = "file-b" });
 	struct tlsrec_ctx *ctx = tlsrec_server_new();
 
-	tap_ok(tlsrec_ctx_add_cert(ctx, "/nonexistent.pem", NULL), "files: %s", tlsrec_ctx_error(ctx));
-	tap_ok(tlsrec_ctx_add_cert(ctx, a->key_file, a->key_file), "files: %s", tlsrec_ctx_error(ctx));
+	tap_ok(tlsrec_ctx_add_cert(ctx, "/nonexistent.pem", NULL), "files: %s",
+	       tlsrec_ctx_error(ctx));
+	tap_ok(tlsrec_ctx_add_cert(ctx, a->key_file, a->key_file), "files: %s",
+	       tlsrec_ctx_error(ctx));
 	tap_ok(tlsrec_ctx_add_cert(ctx, a->file, NULL), "files: %s", tlsrec_ctx_error(ctx));
 	tap_ok(tlsrec_ctx_add_cert(ctx, a->file, b->key_file), "files: %s", tlsrec_ctx_error(ctx));
 	tap_ok(tlsrec_ctx_set_roots(ctx, "/nonexistent.pem", NULL), "files: %s",
