@@ -29,7 +29,13 @@ ok() { count=$((count + 1)); echo "ok $count $1"; }
 not_ok() {
 	count=$((count + 1)) failed=$((failed + 1))
 	echo "not ok $count $1"
-	[ ! -s "$WORK/log" ] || tail -n 20 "$WORK/log" | cut -c 1-300 | tr -c '[:print:]\n' . | sed 's/^/# /'
+	show "$WORK/log" 20
+	show "$WORK/serve-$port.log" 3
+}
+
+# The end of a file as a comment.
+show() {
+	[ ! -s "$1" ] || tail -n "$2" "$1" | cut -c 1-300 | tr -c '[:print:]\n' . | sed 's/^/# /'
 }
 
 skip() { count=$((count + 1)); echo "ok $count $1 # SKIP $2"; }

@@ -65,6 +65,10 @@ for version in -tls1_2 -tls1_3; do
 	get_with_s_client "localhost:$port" large.bin "$version" -max_send_frag 1024
 	check_same "serve to s_client $version, small records from the client" got www/large.bin
 done
+for version in -tls1_2 -tls1_3; do
+	get_with_s_client "localhost:$port" million.bin "$version" -maxfraglen 512
+	check_same "serve to s_client $version, which takes records of 512 bytes at most" got www/million.bin
+done
 
 # Sessions: -reconnect drops the connection and resumes it five times (TLS 1.2); TLS 1.3 needs a file.
 resumed12() {

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The front of the server: one event loop that accepts connections and runs all handshakes at once, without
+ * ever waiting for anybody, and then hands the sockets to the HTTP server (httpd.h).
+ */
+#ifndef TLSREC_FRONT_H
+#define TLSREC_FRONT_H
+
+#include <stdbool.h>
+#include <tlsrec.h>
+
+struct front_config {
+	struct tlsrec_ctx *ctx;
+	const char *address;	/* NULL: all */
+	long port;		/* 0: any */
+	long connections;	/* limit */
+	long handshake_timeout_s;
+	bool quiet;
+};
+
+/* False after saying why not. There is one front in a process; config must outlive it. */
+bool front_listen(const struct front_config *config);
+
+unsigned int front_port(void);
+
+/* Until SIGINT or SIGTERM. */
+void front_run(void);
+
+/* For httpd_config.on_close. May be called from any thread. */
+void front_on_http_close(int fd);
+
+/* After httpd_stop(). */
+void front_free(void);
+
+#endif
