@@ -13,6 +13,7 @@ STAT=/proc/net/${ULP}_stat
 WORK=$(mktemp -d)
 PKI=$WORK/pki
 cd "$WORK" || exit 1
+[ -e "$STAT" ] || modprobe "$ULP"
 
 count=0 failed=0
 pids=()
