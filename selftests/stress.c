@@ -291,6 +291,17 @@ static const struct bulk bulks[] = {
 	{ "tls12_gcm256_mapped_small_sndbuf", TLS_1_2_VERSION, TLS_CIPHER_AES_GCM_256, TT_MAPPED, 20000, 0, false, 5000 },
 };
 
+/* where everybody is, for whoever has to find out why */
+static void stalled(const struct dir d[2])
+{
+	ksft_print_msg("stalled: sent %llu + %llu, received %llu + %llu\n", (unsigned long long)d[0].bytes_out, (unsigned long long)d[1].bytes_out,
+		       (unsigned long long)d[0].bytes_in, (unsigned long long)d[1].bytes_in);
+	fflush(stdout);
+	if (system("for t in /proc/$PPID/task/*; do echo \"# $(cat $t/wchan)\"; sed 's/^/#   /' $t/stack; done; ss -tinm 2>/dev/null | sed 's/^/# /'"))
+		ksft_print_msg("no stacks\n");
+	ksft_exit_fail_msg("no byte moved for 90 s\n");
+}
+
 static void join(struct job *j, const struct dir d[2])
 {
 	/* a stall is a failure too, and must not look like a hung machine */
@@ -303,12 +314,8 @@ static void join(struct job *j, const struct dir d[2])
 			last = sum;
 			quiet = tt_now_ms();
 		}
-		if (tt_now_ms() - quiet > 90000) {
-			ksft_print_msg("stalled: sent %llu + %llu, received %llu + %llu\n",
-				       (unsigned long long)d[0].bytes_out, (unsigned long long)d[1].bytes_out,
-				       (unsigned long long)d[0].bytes_in, (unsigned long long)d[1].bytes_in);
-			ksft_exit_fail_msg("no byte moved for 90 s\n");
-		}
+		if (tt_now_ms() - quiet > 90000)
+			stalled(d);
 		usleep(20000);
 	}
 }
