@@ -7,37 +7,62 @@
 #include "cipher.h"
 #include "compat.h"
 
-#define CIPHER_ROW(_type, _alg, _info, _explicit)			\
-	{								\
-		.type		= _type,				\
-		.alg		= _alg,					\
-		.info_size	= sizeof(struct _info),			\
-		.key_size	= sizeof_field(struct _info, key),	\
-		.salt_size	= sizeof_field(struct _info, salt),	\
-		.iv_size	= sizeof_field(struct _info, iv),	\
-		.explicit_nonce	= _explicit,				\
-		.iv_off		= offsetof(struct _info, iv),		\
-		.key_off	= offsetof(struct _info, key),		\
-		.salt_off	= offsetof(struct _info, salt),		\
-		.seq_off	= offsetof(struct _info, rec_seq),	\
-	}
-
-#define CHECK_ROW(_info)						\
-	static_assert(sizeof(struct _info) <= TLSREC_MAX_INFO);		\
-	static_assert(sizeof_field(struct _info, key) <= TLSREC_MAX_KEY); \
-	static_assert(sizeof_field(struct _info, salt) +		\
-		      sizeof_field(struct _info, iv) == TLSREC_NONCE_SIZE); \
-	static_assert(sizeof_field(struct _info, rec_seq) == sizeof(u64))
-
-CHECK_ROW(tls12_crypto_info_aes_gcm_128);
-CHECK_ROW(tls12_crypto_info_aes_gcm_256);
-
 static const struct tlsrec_cipher ciphers[] = {
-	CIPHER_ROW(TLS_CIPHER_AES_GCM_128, "gcm(aes)",
-		   tls12_crypto_info_aes_gcm_128, 8),
-	CIPHER_ROW(TLS_CIPHER_AES_GCM_256, "gcm(aes)",
-		   tls12_crypto_info_aes_gcm_256, 8),
+	{
+		.type		= TLS_CIPHER_AES_GCM_128,
+		.alg		= "gcm(aes)",
+		.key_size	= TLS_CIPHER_AES_GCM_128_KEY_SIZE,
+		.salt_size	= TLS_CIPHER_AES_GCM_128_SALT_SIZE,
+		.iv_size	= TLS_CIPHER_AES_GCM_128_IV_SIZE,
+		.explicit_nonce	= 8,
+	},
+	{
+		.type		= TLS_CIPHER_AES_GCM_256,
+		.alg		= "gcm(aes)",
+		.key_size	= TLS_CIPHER_AES_GCM_256_KEY_SIZE,
+		.salt_size	= TLS_CIPHER_AES_GCM_256_SALT_SIZE,
+		.iv_size	= TLS_CIPHER_AES_GCM_256_IV_SIZE,
+		.explicit_nonce	= 8,
+	},
 };
+
+/*
+ * Every struct tls12_crypto_info_* is a struct tls_crypto_info and then, all
+ * bytes, iv, key, salt and an 8-byte sequence number.
+ */
+static size_t iv_off(const struct tlsrec_cipher *c)
+{
+	return sizeof(struct tls_crypto_info);
+}
+
+static size_t key_off(const struct tlsrec_cipher *c)
+{
+	return iv_off(c) + c->iv_size;
+}
+
+static size_t salt_off(const struct tlsrec_cipher *c)
+{
+	return key_off(c) + c->key_size;
+}
+
+static size_t seq_off(const struct tlsrec_cipher *c)
+{
+	return salt_off(c) + c->salt_size;
+}
+
+static_assert(offsetof(struct tls12_crypto_info_aes_gcm_256, key) ==
+	      sizeof(struct tls_crypto_info) + TLS_CIPHER_AES_GCM_256_IV_SIZE);
+static_assert(offsetof(struct tls12_crypto_info_aes_gcm_256, rec_seq) ==
+	      TLSREC_MAX_INFO - sizeof(u64));
+
+/**
+ * tlsrec_cipher_info_size() - size of a cipher's struct tls12_crypto_info_*
+ * @c: row of the cipher
+ */
+size_t tlsrec_cipher_info_size(const struct tlsrec_cipher *c)
+{
+	return seq_off(c) + sizeof(u64);
+}
 
 /**
  * tlsrec_cipher_find() - row of a cipher
@@ -115,7 +140,7 @@ int tlsrec_key_set(struct tlsrec_key *key, const void *info)
 	err = -EOPNOTSUPP;
 	if (crypto_aead_reqsize(aead) > TLSREC_MAX_REQSIZE)
 		goto err_aead;
-	err = crypto_aead_setkey(aead, info + c->key_off, c->key_size);
+	err = crypto_aead_setkey(aead, info + key_off(c), c->key_size);
 	if (err)
 		goto err_aead;
 	err = crypto_aead_setauthsize(aead, TLSREC_TAG_SIZE);
@@ -124,13 +149,13 @@ int tlsrec_key_set(struct tlsrec_key *key, const void *info)
 
 	tlsrec_format_init(&key->fmt, ci->version == TLS_1_3_VERSION,
 			   c->explicit_nonce);
-	memcpy(key->iv, info + c->salt_off, c->salt_size);
-	memcpy(key->iv + c->salt_size, info + c->iv_off, c->iv_size);
-	memcpy(key->key, info + c->key_off, c->key_size);
-	key->seq = get_unaligned_be64(info + c->seq_off);
+	memcpy(key->iv, info + salt_off(c), c->salt_size);
+	memcpy(key->iv + c->salt_size, info + iv_off(c), c->iv_size);
+	memcpy(key->key, info + key_off(c), c->key_size);
+	key->seq = get_unaligned_be64(info + seq_off(c));
 	key->version = ci->version;
 	key->aead = aead;
-	/* Pairs with the acquire in put_info(), which has no lock. */
+	/* Pairs with the acquire in key_cipher(), which has no lock. */
 	smp_store_release(&key->cipher, c);
 	return 0;
 
@@ -142,7 +167,7 @@ err_aead:
 /**
  * tlsrec_key_get() - the reverse of tlsrec_key_set(), as of now
  * @key: set
- * @info: result, @key->cipher->info_size bytes
+ * @info: result, tlsrec_cipher_info_size() bytes
  */
 void tlsrec_key_get(const struct tlsrec_key *key, void *info)
 {
@@ -151,10 +176,10 @@ void tlsrec_key_get(const struct tlsrec_key *key, void *info)
 
 	ci->version = key->version;
 	ci->cipher_type = c->type;
-	memcpy(info + c->salt_off, key->iv, c->salt_size);
-	memcpy(info + c->iv_off, key->iv + c->salt_size, c->iv_size);
-	memcpy(info + c->key_off, key->key, c->key_size);
-	put_unaligned_be64(key->seq, info + c->seq_off);
+	memcpy(info + salt_off(c), key->iv, c->salt_size);
+	memcpy(info + iv_off(c), key->iv + c->salt_size, c->iv_size);
+	memcpy(info + key_off(c), key->key, c->key_size);
+	put_unaligned_be64(key->seq, info + seq_off(c));
 }
 
 void tlsrec_key_wipe(struct tlsrec_key *key)

@@ -27,28 +27,18 @@ enum {
  * struct tlsrec_cipher - a row of the cipher table
  * @type: TLS_CIPHER_* of <linux/tls.h>
  * @alg: name for the kernel crypto API
- * @info_size: size of its struct tls12_crypto_info_*
  * @key_size: bytes of key
  * @salt_size: bytes of IV in the salt field
  * @iv_size: bytes of IV in the iv field, with the salt TLSREC_NONCE_SIZE
  * @explicit_nonce: bytes of nonce sent with each record under TLS 1.2
- * @iv_off: offset of the iv field in the info structure
- * @key_off: offset of the key field
- * @salt_off: offset of the salt field
- * @seq_off: offset of the rec_seq field, always 8 bytes
  */
 struct tlsrec_cipher {
 	u16		type;
 	const char	*alg;
-	u8		info_size;
 	u8		key_size;
 	u8		salt_size;
 	u8		iv_size;
 	u8		explicit_nonce;
-	u8		iv_off;
-	u8		key_off;
-	u8		salt_off;
-	u8		seq_off;
 };
 
 /**
@@ -92,6 +82,7 @@ struct tlsrec_crypt {
 };
 
 const struct tlsrec_cipher *tlsrec_cipher_find(u16 type);
+size_t tlsrec_cipher_info_size(const struct tlsrec_cipher *c);
 const char *tlsrec_cipher_probe(bool *generic);
 
 int tlsrec_key_set(struct tlsrec_key *key, const void *info);

@@ -8,11 +8,14 @@
 
 #include <linux/bvec.h>
 #include <linux/socket.h>
+#include <linux/sockios.h>
 #include <linux/tls.h>
 #include <linux/uio.h>
 #include <linux/version.h>
 #include <net/sock.h>
 #include <net/tcp.h>
+
+#include <asm/ioctls.h>
 
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
 #include <linux/unaligned.h>
@@ -35,36 +38,67 @@
 #define TLSREC_MSG_POLICY	MSG_SENDPAGE_NOPOLICY
 #endif
 
-/* ioctl of struct proto takes a kernel pointer since 6.5. */
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
-typedef unsigned long tlsrec_ioctl_arg;
+/*
+ * Functions that struct proto and struct tcp_ulp_ops want with one signature
+ * or another. Without the version: see rx.c and ulp.c.
+ */
+int tlsrec_recvmsg(struct sock *sk, struct msghdr *msg, size_t len, int flags);
+int tlsrec_inq(struct sock *sk);
+int tlsrec_get_info(struct sock *sk, struct sk_buff *skb);
+size_t tlsrec_get_info_size(const struct sock *sk);
+const struct proto *tlsrec_base_proto(const struct sock *sk);
 
-static inline int tlsrec_ioctl_answer(tlsrec_ioctl_arg arg, int value)
+#if LINUX_VERSION_CODE < KERNEL_VERSION(7, 0, 0)
+static inline int tlsrec_compat_recvmsg(struct sock *sk, struct msghdr *msg,
+					size_t len, int flags, int *addr_len)
+#else
+static inline int tlsrec_compat_recvmsg(struct sock *sk, struct msghdr *msg,
+					size_t len, int flags)
+#endif
 {
-	return put_user(value, (int __user *)arg);
+	return tlsrec_recvmsg(sk, msg, len, flags);
+}
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
+static inline int tlsrec_compat_ioctl(struct sock *sk, int cmd,
+				      unsigned long arg)
+{
+	if (cmd != SIOCINQ)
+		return tlsrec_base_proto(sk)->ioctl(sk, cmd, arg);
+	return put_user(tlsrec_inq(sk), (int __user *)arg);
 }
 #else
-typedef int *tlsrec_ioctl_arg;
-
-static inline int tlsrec_ioctl_answer(tlsrec_ioctl_arg arg, int value)
+static inline int tlsrec_compat_ioctl(struct sock *sk, int cmd, int *karg)
 {
-	*arg = value;
+	if (cmd != SIOCINQ)
+		return tlsrec_base_proto(sk)->ioctl(sk, cmd, karg);
+	*karg = tlsrec_inq(sk);
 	return 0;
 }
 #endif
 
-/* recvmsg of struct proto has an unused last argument before 7.0. */
-#if LINUX_VERSION_CODE < KERNEL_VERSION(7, 0, 0)
-#define TLSREC_RECVMSG_LAST_ARG	, int *addr_len
-#else
-#define TLSREC_RECVMSG_LAST_ARG
-#endif
-
-/* get_info and get_info_size of struct tcp_ulp_ops know the asker's rights. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 18, 0)
-#define TLSREC_GET_INFO_LAST_ARG
+static inline int tlsrec_compat_get_info(struct sock *sk, struct sk_buff *skb)
+{
+	return tlsrec_get_info(sk, skb);
+}
+
+static inline size_t tlsrec_compat_get_info_size(const struct sock *sk)
+{
+	return tlsrec_get_info_size(sk);
+}
 #else
-#define TLSREC_GET_INFO_LAST_ARG	, bool net_admin
+static inline int tlsrec_compat_get_info(struct sock *sk, struct sk_buff *skb,
+					 bool net_admin)
+{
+	return tlsrec_get_info(sk, skb);
+}
+
+static inline size_t tlsrec_compat_get_info_size(const struct sock *sk,
+						 bool net_admin)
+{
+	return tlsrec_get_info_size(sk);
+}
 #endif
 
 /**

@@ -17,10 +17,7 @@
 #include <linux/pipe_fs_i.h>
 #include <linux/sched/signal.h>
 #include <linux/sizes.h>
-#include <linux/sockios.h>
 #include <linux/splice.h>
-
-#include <asm/ioctls.h>
 
 #include "buf.h"
 #include "rx.h"
@@ -629,13 +626,19 @@ static int rx_recvmsg(struct sock *sk, struct msghdr *msg, size_t len,
 	return m.copied ? m.copied : err;
 }
 
-/*
- * recvmsg() of a socket with a receive key. Returns bytes of plaintext, 0 at
- * the end of the stream or for an empty control record, or a negative errno
- * as in the design's table. A control buffer gets the content type.
+/**
+ * tlsrec_recvmsg() - recvmsg() of a socket with a receive key
+ * @sk: not locked
+ * @msg: where to; a control buffer gets the content type
+ * @len: bytes of room in it
+ * @flags: MSG_*
+ *
+ * Return: bytes of plaintext, 0 at the end of the stream or for an empty
+ * control record, or a negative errno: -EMSGSIZE, -EBADMSG, -EINVAL (sticky,
+ * see rx_sticky()), -EIO (a control record and no room for its type; it
+ * stays), -EAGAIN, -EINTR, -ERESTARTSYS, -ENOMEM, or the socket's error.
  */
-int tlsrec_recvmsg(struct sock *sk, struct msghdr *msg, size_t len, int flags
-		   TLSREC_RECVMSG_LAST_ARG)
+int tlsrec_recvmsg(struct sock *sk, struct msghdr *msg, size_t len, int flags)
 {
 	int ret;
 
@@ -818,22 +821,17 @@ static int rx_bytes(struct sock *sk)
 }
 
 /**
- * tlsrec_ioctl() - FIONREAD counts plaintext; the rest is TCP's
+ * tlsrec_inq() - what ioctl(FIONREAD) answers: bytes of plaintext
  * @sk: not locked
- * @cmd: ioctl number
- * @arg: its argument
  */
-int tlsrec_ioctl(struct sock *sk, int cmd, tlsrec_ioctl_arg arg)
+int tlsrec_inq(struct sock *sk)
 {
 	int bytes;
-
-	if (cmd != SIOCINQ)
-		return tlsrec_base_proto(sk)->ioctl(sk, cmd, arg);
 
 	lock_sock(sk);
 	bytes = rx_bytes(sk);
 	release_sock(sk);
-	return tlsrec_ioctl_answer(arg, bytes);
+	return bytes;
 }
 
 /**

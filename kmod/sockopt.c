@@ -37,7 +37,7 @@ static int fetch_info(sockptr_t optval, unsigned int optlen,
 		return -EINVAL;
 
 	cipher = tlsrec_cipher_find(ci->cipher_type);
-	if (!cipher || optlen != cipher->info_size)
+	if (!cipher || optlen != tlsrec_cipher_info_size(cipher))
 		return -EINVAL;
 	/* Both directions of a connection have one version and cipher. */
 	if (other->cipher &&
@@ -108,7 +108,7 @@ static int get_key(struct sock *sk, char __user *optval, int len, bool tx)
 		return -EBUSY;
 	/* Either version and cipher only, or all of it. */
 	if (len != sizeof(struct tls_crypto_info) &&
-	    len != key->cipher->info_size)
+	    len != tlsrec_cipher_info_size(key->cipher))
 		return -EINVAL;
 
 	tlsrec_key_get(key, info);

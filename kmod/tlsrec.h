@@ -116,7 +116,6 @@ int tlsrec_ulp_register(void);
 void tlsrec_ulp_unregister(void);
 int tlsrec_ulp_register_tls(void);
 void tlsrec_ulp_unregister_tls(void);
-const struct proto *tlsrec_base_proto(const struct sock *sk);
 void tlsrec_update_proto(struct sock *sk, const struct tlsrec_ctx *ctx);
 
 /* sockopt.c */

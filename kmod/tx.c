@@ -213,7 +213,8 @@ static int record_grow(struct sock *sk, struct tlsrec_work *work,
 		rec->stream = TLSREC_SMALL;
 		align = CIPHER_BLOCK;
 		phase = -head & (CIPHER_BLOCK - 1);
-		size = min = head + want + tail;
+		size = head + want + tail;
+		min = size;
 	} else if (splice || want > LINEAR_MAX) {
 		/*
 		 * Page by page and in phase with the source: the cipher then

@@ -121,8 +121,8 @@ static void ops_add_tx(struct proto_ops *ops)
 
 static void prot_add_rx(struct proto *prot)
 {
-	prot->recvmsg = tlsrec_recvmsg;
-	prot->ioctl = tlsrec_ioctl;
+	prot->recvmsg = tlsrec_compat_recvmsg;
+	prot->ioctl = tlsrec_compat_ioctl;
 	prot->sock_is_readable = tlsrec_sock_is_readable;
 }
 
@@ -243,16 +243,21 @@ static int ulp_init(struct sock *sk)
 	return 0;
 }
 
+/* The cipher of a direction, without the lock; %NULL while it has no key. */
+static const struct tlsrec_cipher *key_cipher(const struct tlsrec_key *key)
+{
+	/* Pairs with the release in tlsrec_key_set(), which sets it last. */
+	return smp_load_acquire(&key->cipher);
+}
+
 /* Netlink attributes as the in-tree module's, for ss -i. */
 static int put_info(struct sk_buff *skb, const struct tlsrec_ctx *ctx)
 {
-	const struct tlsrec_cipher *tx, *rx, *cipher;
+	const struct tlsrec_cipher *tx = key_cipher(&ctx->tx.key);
+	const struct tlsrec_cipher *rx = key_cipher(&ctx->rx.key);
+	const struct tlsrec_cipher *cipher = tx ? tx : rx;
 	u16 version;
 
-	/* A key's row is set last, see tlsrec_key_set(). */
-	tx = smp_load_acquire(&ctx->tx.key.cipher);
-	rx = smp_load_acquire(&ctx->rx.key.cipher);
-	cipher = tx ? tx : rx;
 	if (cipher) {
 		version = tx ? ctx->tx.key.version : ctx->rx.key.version;
 		if (nla_put_u16(skb, TLS_INFO_VERSION, version) ||
@@ -270,8 +275,7 @@ static int put_info(struct sk_buff *skb, const struct tlsrec_ctx *ctx)
 	return 0;
 }
 
-static int ulp_get_info(struct sock *sk, struct sk_buff *skb
-			TLSREC_GET_INFO_LAST_ARG)
+int tlsrec_get_info(struct sock *sk, struct sk_buff *skb)
 {
 	const struct tlsrec_ctx *ctx;
 	struct nlattr *start;
@@ -294,7 +298,7 @@ static int ulp_get_info(struct sock *sk, struct sk_buff *skb
 	return err;
 }
 
-static size_t ulp_get_info_size(const struct sock *sk TLSREC_GET_INFO_LAST_ARG)
+size_t tlsrec_get_info_size(const struct sock *sk)
 {
 	return nla_total_size(0) +		/* INET_ULP_INFO_TLS */
 	       4 * nla_total_size(sizeof(u16)) + /* version to rxconf */
@@ -305,8 +309,8 @@ static struct tcp_ulp_ops ulp_ops = {
 	.name		= "tlsrec",
 	.owner		= THIS_MODULE,
 	.init		= ulp_init,
-	.get_info	= ulp_get_info,
-	.get_info_size	= ulp_get_info_size,
+	.get_info	= tlsrec_compat_get_info,
+	.get_info_size	= tlsrec_compat_get_info_size,
 };
 
 /* The same under the in-tree module's name. */
@@ -314,8 +318,8 @@ static struct tcp_ulp_ops ulp_ops_tls = {
 	.name		= "tls",
 	.owner		= THIS_MODULE,
 	.init		= ulp_init,
-	.get_info	= ulp_get_info,
-	.get_info_size	= ulp_get_info_size,
+	.get_info	= tlsrec_compat_get_info,
+	.get_info_size	= tlsrec_compat_get_info_size,
 };
 
 int tlsrec_ulp_register(void)
