@@ -257,7 +257,10 @@ struct tlsrec_event {
 
 typedef void tlsrec_event_fn(void *arg, struct tlsrec_conn *conn, const struct tlsrec_event *event);
 
-/* fn is called from within tlsrec_step() and tlsrec_handshake() of every connection. */
+/*
+ * fn is called from within tlsrec_step(), tlsrec_handshake() and, for what comes later,
+ * tlsrec_recv() and tlsrec_control() of every connection, which it must not free.
+ */
 TLSREC_API int tlsrec_ctx_set_event_fn(struct tlsrec_ctx *ctx, tlsrec_event_fn *fn, void *arg);
 
 /* Names from the RFCs: "ClientHello", "handshake_failure", "handshake"; "unknown" for others. */

@@ -235,7 +235,7 @@ static enum tlsrec_status fail(struct tlsrec_conn *conn)
 
 enum tlsrec_status tlsrec_step(struct tlsrec_conn *conn)
 {
-	int n;
+	int ret;
 
 	if (conn->state == TR_OVER)
 		return TLSREC_DONE;
@@ -244,16 +244,18 @@ enum tlsrec_status tlsrec_step(struct tlsrec_conn *conn)
 	if (conn->state == TR_NEW && start(conn))
 		return fail(conn);
 	ERR_clear_error();
-	n = SSL_do_handshake(conn->ssl);
-	if (n == 1)
+	ret = SSL_do_handshake(conn->ssl);
+	if (ret == 1)
 		return finish(conn) ? fail(conn) : TLSREC_DONE;
-	n = SSL_get_error(conn->ssl, n);
-	if (n == SSL_ERROR_WANT_READ)
+	switch (SSL_get_error(conn->ssl, ret)) {
+	case SSL_ERROR_WANT_READ:
 		return TLSREC_WANT_READ;
-	if (n == SSL_ERROR_WANT_WRITE)
+	case SSL_ERROR_WANT_WRITE:
 		return TLSREC_WANT_WRITE;
-	tr_explain(conn, n);
-	return fail(conn);
+	default:
+		tr_explain(conn);
+		return fail(conn);
+	}
 }
 
 static int64_t now_ms(void)

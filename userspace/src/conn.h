@@ -43,7 +43,7 @@ struct tlsrec_conn {
 /* The peer, for sentences: the host's name, "the server" or "the client". */
 const char *tr_peer_name(const struct tlsrec_conn *conn);
 
-/* explain.c: why OpenSSL gave up; ssl_error is from SSL_get_error(). Returns -1. */
-int tr_explain(struct tlsrec_conn *conn, int ssl_error);
+/* explain.c: why OpenSSL gave up. Returns -1. */
+int tr_explain(struct tlsrec_conn *conn);
 
 #endif

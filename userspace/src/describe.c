@@ -51,7 +51,7 @@ static void print_name(BIO *bio, const GENERAL_NAME *name)
 	case GEN_DNS:
 	case GEN_EMAIL:
 	case GEN_URI:
-		ASN1_STRING_print_ex(bio, value, ASN1_STRFLGS_ESC_CTRL);
+		ASN1_STRING_print_ex(bio, value, ASN1_STRFLGS_ESC_CTRL | ASN1_STRFLGS_ESC_MSB);
 		break;
 	case GEN_IPADD:
 		print_address(bio, value);

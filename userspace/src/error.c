@@ -1,16 +1,25 @@
 // SPDX-License-Identifier: MIT
 #include "error.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include <openssl/err.h>
 
+void tr_printable(char *text)
+{
+	for (; *text; text++)
+		if (iscntrl((unsigned char)*text))
+			*text = '?';
+}
+
 static void vfail(struct tr_error *err, enum tlsrec_error_kind kind, const char *fmt, va_list ap)
 {
 	err->kind = kind;
 	vsnprintf(err->text, sizeof(err->text), fmt, ap);
+	tr_printable(err->text);
 }
 
 int tr_fail(struct tr_error *err, enum tlsrec_error_kind kind, const char *fmt, ...)

@@ -18,6 +18,9 @@ int tr_fail(struct tr_error *err, enum tlsrec_error_kind kind, const char *fmt, 
 int tr_fail_openssl(struct tr_error *err, enum tlsrec_error_kind kind, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* Control characters, which a peer may have put into a name, become '?'. */
+void tr_printable(char *text);
+
 /* Forgets the failure and empties OpenSSL's error queue. */
 void tr_error_clear(struct tr_error *err);
 

@@ -105,7 +105,7 @@ static int explain_openssl(struct tlsrec_conn *conn)
 	}
 }
 
-int tr_explain(struct tlsrec_conn *conn, int ssl_error)
+int tr_explain(struct tlsrec_conn *conn)
 {
 	const struct tr_wire *wire = &conn->wire;
 	const char *peer = tr_peer_name(conn);
@@ -126,8 +126,5 @@ int tr_explain(struct tlsrec_conn *conn, int ssl_error)
 		return tr_fail(&conn->err, TLSREC_ERROR_IO,
 			       "the connection to %s broke in the middle of the handshake: %s",
 			       peer, strerror(wire->err));
-	if (ssl_error == SSL_ERROR_SSL || ERR_peek_error())
-		return explain_openssl(conn);
-	return tr_fail(&conn->err, TLSREC_ERROR_PROTOCOL, "the handshake with %s failed (%d)", peer,
-		       ssl_error);
+	return explain_openssl(conn);
 }

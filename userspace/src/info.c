@@ -106,6 +106,7 @@ static void fill_alpn(struct tlsrec_conn *conn)
 	SSL_get0_alpn_selected(conn->ssl, &name, &len);
 	snprintf(conn->info.alpn, sizeof(conn->info.alpn), "%.*s", (int)len,
 		 name ? (const char *)name : "");
+	tr_printable(conn->info.alpn);
 }
 
 static void fill_sni(struct tlsrec_conn *conn)
@@ -113,22 +114,24 @@ static void fill_sni(struct tlsrec_conn *conn)
 	const char *name = SSL_get_servername(conn->ssl, TLSEXT_NAMETYPE_host_name);
 
 	snprintf(conn->info.sni, sizeof(conn->info.sni), "%s", name ? name : "");
+	tr_printable(conn->info.sni);
 }
 
 static void fill_peer(struct tlsrec_conn *conn)
 {
 	struct tlsrec_info *view = &conn->info.view;
 	X509 *cert = SSL_get0_peer_certificate(conn->ssl);
+	long result = SSL_get_verify_result(conn->ssl);
 
-	view->peer = NULL;
-	view->verified = 0;
-	view->verdict = conn->verdict.reason;
 	if (!cert)
 		return;
 	tr_cert_describe(&conn->info.peer, cert);
 	view->peer = &conn->info.peer.view;
-	view->verified = SSL_get_verify_result(conn->ssl) == X509_V_OK &&
-			 (conn->verdict.checked || SSL_session_reused(conn->ssl));
+	if (conn->verdict.checked || SSL_session_reused(conn->ssl))
+		view->verified = result == X509_V_OK;
+	/* A resumed session remembers that its certificate failed, and one reason. */
+	if (!conn->verdict.checked && !view->verified)
+		view->verdict = X509_verify_cert_error_string(result);
 }
 
 /* What only exists once both hellos were exchanged. */

@@ -46,7 +46,11 @@ static void pair_start(struct pair *pair)
 {
 	bool peer_is_server = !pair->ctx->server;
 
+	const int tiny = 1;
+
 	must(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair->fd), "socketpair");
+	if (pair->dribble)
+		setsockopt(pair->fd[0], SOL_SOCKET, SO_SNDBUF, &tiny, sizeof(tiny));
 	pair->conn = tlsrec_conn_new(pair->ctx, pair->fd[0], pair->host);
 	if (pair->session)
 		tlsrec_conn_set_session(pair->conn, pair->session, pair->session_len);
@@ -66,15 +70,16 @@ static void pair_start(struct pair *pair)
 	pair->peer_failed = false;
 }
 
-/* Bytes from the socket to the peer; false at the end of the stream. */
-static bool peer_receive(struct pair *pair)
+/* Bytes from the socket to the peer, or the end of the stream. */
+static void peer_receive(struct pair *pair)
 {
 	char buf[20000];
 	ssize_t n = recv(pair->fd[1], buf, pair->dribble ? 1 : sizeof(buf), MSG_DONTWAIT);
 
 	if (n > 0)
 		BIO_write(SSL_get_rbio(pair->peer), buf, (int)n);
-	return n != 0;
+	else if (!n)
+		BIO_set_mem_eof_return(SSL_get_rbio(pair->peer), 0);
 }
 
 /* Bytes from the peer to the socket, all in one piece or just one, if there is room. */
@@ -120,24 +125,18 @@ static bool peer_flushed(const struct pair *pair)
 
 bool pair_run(struct pair *pair)
 {
-	pair_start(pair);
-	for (int i = 0; i < MAX_ROUNDS; i++) {
-		bool ours_over;
+	bool over = false;
 
+	pair_start(pair);
+	for (int i = 0; !over && i < MAX_ROUNDS; i++) {
 		if (pair->status > TLSREC_DONE)
 			pair->status = tlsrec_step(pair->conn);
-		ours_over = pair->status <= TLSREC_DONE;
-		peer_step(pair);
-		if (ours_over && (pair->peer_done || pair->peer_failed))
-			break;
 		if (pair->status == TLSREC_ERROR)
 			shutdown(pair->fd[0], SHUT_WR);
+		peer_step(pair);
 		if (pair->peer_failed && peer_flushed(pair))
 			shutdown(pair->fd[1], SHUT_WR);
-		if (pair->status == TLSREC_ERROR && i > MAX_ROUNDS / 2)
-			break;
-		if (pair->status == TLSREC_ERROR && !pair->dribble && i > 100)
-			break;
+		over = pair->status <= TLSREC_DONE && (pair->peer_done || pair->peer_failed);
 	}
 	return pair->status == TLSREC_DONE && pair->peer_done;
 }

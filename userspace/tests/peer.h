@@ -23,7 +23,7 @@ struct pair {
 	SSL_SESSION *peer_session;	/* offered by the peer, when it is a client */
 	const unsigned char *session;	/* saved, for our conn */
 	size_t session_len;
-	bool dribble;			/* one byte at a time, both ways */
+	bool dribble;			/* one byte at a time, both ways; small send buffer */
 	const char *behind;		/* peer's application data right behind its last message */
 
 	/* Set by it. */

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+/* What a context trusts: roots and revocation lists. */
+#include <openssl/x509.h>
+
+#include "ctx.h"
+
+/* Revocation lists stand in the same store as the roots and stay when these are replaced. */
+static bool keep_crls(X509_STORE *from, X509_STORE *to)
+{
+	STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(from);
+
+	for (int i = 0; i < sk_X509_OBJECT_num(objects); i++) {
+		X509_CRL *crl = X509_OBJECT_get0_X509_CRL(sk_X509_OBJECT_value(objects, i));
+
+		if (crl && !X509_STORE_add_crl(to, crl))
+			return false;
+	}
+	return true;
+}
+
+int tlsrec_ctx_set_roots(struct tlsrec_ctx *ctx, const char *file, const char *dir)
+{
+	X509_STORE *store = X509_STORE_new();
+	STACK_OF(X509_NAME) *names = NULL;
+
+	tr_error_clear(&ctx->err);
+	if (!store || !keep_crls(SSL_CTX_get_cert_store(ctx->ssl), store)) {
+		tr_fail(&ctx->err, TLSREC_ERROR_LOCAL, "out of memory");
+		goto err_store;
+	}
+	if ((file && !X509_STORE_load_file(store, file)) ||
+	    (dir && !X509_STORE_load_path(store, dir))) {
+		tr_fail_openssl(&ctx->err, TLSREC_ERROR_LOCAL,
+				"cannot read root certificates (PEM) from \"%s\"",
+				file ? file : dir);
+		goto err_store;
+	}
+	/* What is given is trusted, also an intermediate or a server's own certificate. */
+	X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN);
+	if (ctx->server && file)
+		names = SSL_load_client_CA_file(file);
+	if (names)
+		SSL_CTX_set_client_CA_list(ctx->ssl, names);
+	SSL_CTX_set_cert_store(ctx->ssl, store);
+	ctx->roots_given = true;
+	return 0;
+err_store:
+	X509_STORE_free(store);
+	return -1;
+}
+
+int tlsrec_ctx_add_crls(struct tlsrec_ctx *ctx, const char *file)
+{
+	X509_STORE *store = SSL_CTX_get_cert_store(ctx->ssl);
+	X509_LOOKUP *lookup = X509_STORE_add_lookup(store, X509_LOOKUP_file());
+
+	tr_error_clear(&ctx->err);
+	if (!lookup || X509_load_crl_file(lookup, file, X509_FILETYPE_PEM) <= 0)
+		return tr_fail_openssl(&ctx->err, TLSREC_ERROR_LOCAL,
+				       "cannot read revocation lists (PEM) from \"%s\"", file);
+	/* Not on the store, where it would also bind the responders of OCSP. */
+	X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ctx->ssl),
+				    X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
+	return 0;
+}
