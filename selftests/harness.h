@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kselftest_harness.h with what every suite here wants on top: a longer time-out (the debug kernel under full emulation
- * is some fifty times slower than hardware), and variants for both protocol versions and both key sizes.
+ * kselftest_harness.h with what every suite here wants on top: longer time-outs (the debug kernel under full emulation is
+ * some fifty times slower than hardware), and variants for both protocol versions and both key sizes.
  */
 #ifndef HARNESS_H
 #define HARNESS_H
@@ -9,11 +9,10 @@
 #include <kselftest_harness.h>
 #include "tlsrec_test.h"
 
-#ifndef TT_TIMEOUT
-#define TT_TIMEOUT 90
-#endif
 #undef TEST_TIMEOUT_DEFAULT
-#define TEST_TIMEOUT_DEFAULT TT_TIMEOUT
+#define TEST_TIMEOUT_DEFAULT 120
+#undef TEST_F
+#define TEST_F(fixture, test) TEST_F_TIMEOUT(fixture, test, tt_timeout())
 
 #define TT_VARIANT_FIELDS enum tt_family family; uint16_t version, cipher
 

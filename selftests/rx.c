@@ -448,11 +448,13 @@ TEST_F(rx, waitall_stops_at_control)
 	EXPECT_EQ(TT_ALERT, type);
 }
 
+static volatile int interrupting;
+
 static void *interrupt_main(void *arg)
 {
 	pthread_t *t = arg;
 
-	for (int i = 0; i < 10; i++) {
+	while (interrupting) {
 		usleep(50000);
 		pthread_kill(*t, SIGUSR1);
 	}
@@ -472,12 +474,14 @@ TEST_F(rx, signals)
 	pthread_t t, me = pthread_self();
 
 	ASSERT_EQ(0, sigaction(SIGUSR1, &sa, NULL));
+	interrupting = 1;
 	ASSERT_EQ(0, pthread_create(&t, NULL, interrupt_main, &me));
 	EXPECT_ERR(EINTR, recv(self->sk, buf, sizeof(buf), 0));
 	say(self, TT_DATA, 100, 0);
 	ASSERT_EQ(100, recv(self->sk, buf, sizeof(buf), MSG_WAITALL));
 	EXPECT_BYTES(buf, 100, 0);
 	EXPECT_ERR(EINTR, recv(self->sk, buf, sizeof(buf), 0));
+	interrupting = 0;
 	pthread_join(t, NULL);
 	say(self, TT_DATA, 100, 100);
 	ASSERT_EQ(100, recv(self->sk, buf, 100, 0));
@@ -1575,21 +1579,33 @@ TEST_F(rx, peer_reset)
 	EXPECT_EQ(ECONNRESET, errno);
 }
 
+struct reset_later {
+	int peer, sk;
+	struct tt_key k;
+};
+
 static void *reset_later(void *arg)
 {
-	usleep(300000);
-	reset(*(int *)arg);
+	struct reset_later *r = arg;
+	struct tt_key now = r->k;
+
+	/* the number moves when the record is taken: the reader has it, and waits for more */
+	while (tt_key_get(r->sk, TLS_RX, &r->k, &now) == 0 && now.seq == 0)
+		usleep(10000);
+	usleep(100000);
+	reset(r->peer);
 	return NULL;
 }
 
 /* an error that ends a wait which already has bytes is not lost */
 TEST_F(rx, reset_after_partial_copy)
 {
+	struct reset_later later = { self->peer, self->sk, self->k };
 	uint8_t buf[200];
 	pthread_t t;
 
 	say(self, TT_DATA, 100, 0);
-	ASSERT_EQ(0, pthread_create(&t, NULL, reset_later, &self->peer));
+	ASSERT_EQ(0, pthread_create(&t, NULL, reset_later, &later));
 	ASSERT_EQ(100, recv(self->sk, buf, sizeof(buf), MSG_WAITALL));
 	EXPECT_BYTES(buf, 100, 0);
 	pthread_join(t, NULL);

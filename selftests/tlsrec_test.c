@@ -25,10 +25,14 @@ bool tt_ulp_is_intree(void)
 	return !strcmp(tt_ulp_name(), "tls") && access("/sys/module/tlsrec", F_OK);
 }
 
-/* The debug kernel is slow, and has what no distribution kernel has: kmemleak. */
-bool tt_debug_kernel(void)
+int tt_timeout(void)
 {
-	return !access("/sys/kernel/debug/kmemleak", F_OK);
+	const char *t = getenv("TIMEOUT");
+
+	if (t && atoi(t) > 0)
+		return atoi(t);
+	/* the debug kernel is slow, and is the one that has kmemleak */
+	return access("/sys/kernel/debug/kmemleak", F_OK) ? 120 : 400;
 }
 
 uint64_t tt_now_ms(void)

@@ -93,7 +93,8 @@ void tt_die(const char *file, int line, const char *what) __attribute__((noretur
 /* the name of the ULP under test: environment variable ULP, "tlsrec" without it */
 const char *tt_ulp_name(void);
 bool tt_ulp_is_intree(void);
-bool tt_debug_kernel(void);
+/* seconds that one test may take; environment variable TIMEOUT */
+int tt_timeout(void);
 
 /* TCP: fd[0] connected to fd[1], TCP_NODELAY on both */
 void tt_tcp_pair(enum tt_family family, int fd[2]);
