@@ -126,7 +126,8 @@ TLSREC_API int tlsrec_ctx_set_strict_sni(struct tlsrec_ctx *ctx, int on);
 
 /*
  * Roots to trust: a PEM file, a directory in OpenSSL's hashed form, or both; together they
- * replace the system's. On a server the names in the file are sent to the client as a hint.
+ * replace the system's. Any certificate in them is trusted, also an intermediate or a server's
+ * own. On a server the names in the file are sent to the client as a hint.
  */
 TLSREC_API int tlsrec_ctx_set_roots(struct tlsrec_ctx *ctx, const char *file, const char *dir);
 
@@ -157,7 +158,7 @@ enum tlsrec_ocsp_mode {
 	TLSREC_OCSP_REQUIRE,	/* and something must be stapled */
 };
 
-/* Client. A certificate with the "must staple" extension (RFC 7633) always requires. */
+/* Client. A certificate that says "must staple" (RFC 7633) turns asking into requiring. */
 TLSREC_API int tlsrec_ctx_set_ocsp(struct tlsrec_ctx *ctx, enum tlsrec_ocsp_mode mode);
 
 enum tlsrec_resume {
@@ -201,7 +202,7 @@ enum tlsrec_event_type {
 };
 
 enum tlsrec_ocsp_verdict {
-	TLSREC_OCSP_NONE,	/* not asked for, or nothing was stapled */
+	TLSREC_OCSP_NONE,	/* not asked for, nothing stapled, or the issuer unknown */
 	TLSREC_OCSP_GOOD,
 	TLSREC_OCSP_REVOKED,
 	TLSREC_OCSP_UNKNOWN,	/* the responder does not know the certificate */
@@ -356,7 +357,8 @@ TLSREC_API char *tlsrec_conn_peer_pem(struct tlsrec_conn *conn);
  * returns a malloc'ed copy of the newest one and its length, or NULL if there is none: with
  * TLS 1.3 it comes with a ticket after the handshake (tlsrec_recv(), tlsrec_control()).
  * tlsrec_conn_set_session(), before the first step, offers it to the server; it is refused
- * when the certificate in it is not for this connection's host or is out of date.
+ * when the certificate in it is not for this connection's host or is out of date, and the
+ * connection may go on without it.
  */
 TLSREC_API unsigned char *tlsrec_conn_session(struct tlsrec_conn *conn, size_t *len);
 TLSREC_API int tlsrec_conn_set_session(struct tlsrec_conn *conn, const unsigned char *data,

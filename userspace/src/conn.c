@@ -169,8 +169,8 @@ static int start_client(struct tlsrec_conn *conn)
 
 static int start(struct tlsrec_conn *conn)
 {
-	if (conn->err.kind != TLSREC_ERROR_NONE)
-		return -1;
+	/* What was refused before, such as a saved session, is not in the way. */
+	tr_error_clear(&conn->err);
 	if (conn->ctx->server && !conn->ctx->identity_count)
 		return tr_fail(&conn->err, TLSREC_ERROR_LOCAL,
 			       "a server needs a certificate: add one with its private key");

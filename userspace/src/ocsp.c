@@ -89,18 +89,23 @@ static enum tlsrec_ocsp_verdict judge_basic(struct tlsrec_conn *conn, OCSP_BASIC
 static enum tlsrec_ocsp_verdict judge(struct tlsrec_conn *conn, const unsigned char *der, long len)
 {
 	STACK_OF(X509) *chain = SSL_get0_verified_chain(conn->ssl);
-	OCSP_RESPONSE *response = d2i_OCSP_RESPONSE(NULL, &der, len);
-	OCSP_BASICRESP *basic = response ? OCSP_response_get1_basic(response) : NULL;
+	OCSP_RESPONSE *response;
+	OCSP_BASICRESP *basic;
 	enum tlsrec_ocsp_verdict v;
 
-	if (!response || OCSP_response_status(response) != OCSP_RESPONSE_STATUS_SUCCESSFUL ||
-	    !basic)
+	/* A certificate that is itself among the roots, or one that nobody vouches for. */
+	if (sk_X509_num(chain) < 2)
+		return verdict(
+			&conn->ocsp, TLSREC_OCSP_NONE,
+			"an OCSP response was stapled, which cannot be checked: the issuer is "
+			"unknown");
+	response = d2i_OCSP_RESPONSE(NULL, &der, len);
+	basic = response ? OCSP_response_get1_basic(response) : NULL;
+	if (!response)
+		v = verdict(&conn->ocsp, TLSREC_OCSP_INVALID, "the OCSP response cannot be read");
+	else if (!basic || OCSP_response_status(response) != OCSP_RESPONSE_STATUS_SUCCESSFUL)
 		v = verdict(&conn->ocsp, TLSREC_OCSP_INVALID,
-			    response ? "the responder reports an error instead of a status"
-				     : "the OCSP response cannot be read");
-	else if (sk_X509_num(chain) < 2)
-		v = verdict(&conn->ocsp, TLSREC_OCSP_INVALID,
-			    "the OCSP response cannot be checked: the issuer is unknown");
+			    "the responder reports an error instead of a status");
 	else
 		v = judge_basic(conn, basic, sk_X509_value(chain, 0), sk_X509_value(chain, 1));
 	OCSP_BASICRESP_free(basic);
@@ -131,7 +136,7 @@ static bool acceptable(struct tlsrec_conn *conn)
 		return false;
 	if (must_staple(conn->ssl)) {
 		verdict(ocsp, TLSREC_OCSP_NONE,
-			"no OCSP response was stapled, which the certificate demands (must "
+			"no usable OCSP response was stapled, which the certificate demands (must "
 			"staple)");
 		return false;
 	}

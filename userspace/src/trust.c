@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* What a context trusts: roots and revocation lists. */
+#include <sys/stat.h>
+
 #include <openssl/x509.h>
 
 #include "ctx.h"
@@ -18,12 +20,30 @@ static bool keep_crls(X509_STORE *from, X509_STORE *to)
 	return true;
 }
 
+/* OpenSSL looks into it only when it needs a certificate. */
+static bool is_directory(const char *name)
+{
+	struct stat st;
+
+	return !stat(name, &st) && S_ISDIR(st.st_mode);
+}
+
 int tlsrec_ctx_set_roots(struct tlsrec_ctx *ctx, const char *file, const char *dir)
 {
 	X509_STORE *store = X509_STORE_new();
 	STACK_OF(X509_NAME) *names = NULL;
 
 	tr_error_clear(&ctx->err);
+	if (!file && !dir) {
+		tr_fail(&ctx->err, TLSREC_ERROR_LOCAL, "neither a file nor a directory of root "
+			"certificates was given");
+		goto err_store;
+	}
+	if (dir && !is_directory(dir)) {
+		tr_fail(&ctx->err, TLSREC_ERROR_LOCAL,
+			"\"%s\" is no directory of root certificates", dir);
+		goto err_store;
+	}
 	if (!store || !keep_crls(SSL_CTX_get_cert_store(ctx->ssl), store)) {
 		tr_fail(&ctx->err, TLSREC_ERROR_LOCAL, "out of memory");
 		goto err_store;

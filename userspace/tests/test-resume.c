@@ -117,6 +117,12 @@ static void test_blob(void)
 		       version - 0x0301);
 		pair_end(&later);
 
+		later.session_len = 10;
+		tlsrec_ctx_set_resume(later.ctx, TLSREC_RESUME_OFF);
+		tap_ok(pair_run(&later) && !resumed(&later) && !*tlsrec_conn_error(later.conn),
+		       "blob, TLS 1.%d: a refused one is not in the way", version - 0x0301);
+		pair_end(&later);
+
 		conn = tlsrec_conn_new(later.ctx, -1, "other.example");
 		tap_ok(tlsrec_conn_set_session(conn, data, len) < 0, "blob, TLS 1.%d: %s",
 		       version - 0x0301, tlsrec_conn_error(conn));

@@ -356,6 +356,33 @@ static void test_ocsp(void)
 		 "cannot be read");
 }
 
+/* A certificate that is trusted by itself has no issuer to check the response with. */
+static void test_ocsp_pinned(void)
+{
+	struct pki_cert *cert = pki_make(&(struct pki_spec){
+		.name = "pinned", .issuer = other_root, .san = "DNS:server.example" });
+	static const enum tlsrec_ocsp_mode modes[] = { TLSREC_OCSP_ASK, TLSREC_OCSP_REQUIRE };
+
+	staple_file =
+		pki_ocsp("pinned.der", cert, other_root, other_root, V_OCSP_CERTSTATUS_GOOD, 5);
+	for (int i = 0; i < 2; i++) {
+		struct pair pair = { .ctx = client(), .peer_ctx = peer_ctx_new(true),
+				     .host = "server.example" };
+		bool ok;
+
+		tlsrec_ctx_set_roots(pair.ctx, cert->file, NULL);
+		tlsrec_ctx_set_ocsp(pair.ctx, modes[i]);
+		server_with(pair.peer_ctx, cert);
+		SSL_CTX_set_tlsext_status_cb(pair.peer_ctx, staple);
+		ok = pair_run(&pair);
+		tap_ok(ended_as(&pair, ok, i ? "issuer is unknown" : NULL),
+		       "OCSP: certificate trusted by itself, %s", i ? "required" : "asked for");
+		pair_end(&pair);
+		tlsrec_ctx_free(pair.ctx);
+		SSL_CTX_free(pair.peer_ctx);
+	}
+}
+
 /* Our server staples to whom asks. */
 static void test_stapling(void)
 {
@@ -479,6 +506,8 @@ static void test_files(void)
 	tap_ok(tlsrec_ctx_add_cert(ctx, a->file, b->key_file), "files: %s", tlsrec_ctx_error(ctx));
 	tap_ok(tlsrec_ctx_set_roots(ctx, "/nonexistent.pem", NULL), "files: %s",
 	       tlsrec_ctx_error(ctx));
+	tap_ok(tlsrec_ctx_set_roots(ctx, NULL, a->file), "files: %s", tlsrec_ctx_error(ctx));
+	tap_ok(tlsrec_ctx_set_roots(ctx, NULL, NULL), "files: %s", tlsrec_ctx_error(ctx));
 	tap_ok(tlsrec_ctx_add_crls(ctx, a->file), "files: %s", tlsrec_ctx_error(ctx));
 	tap_ok(!tlsrec_ctx_add_cert(ctx, a->file, a->key_file) && !*tlsrec_ctx_error(ctx),
 	       "files: a good pair is taken");
@@ -497,6 +526,7 @@ int main(void)
 	test_peer_pem();
 	test_crl();
 	test_ocsp();
+	test_ocsp_pinned();
 	test_stapling();
 	test_clients();
 	test_our_client_cert();
