@@ -70,24 +70,31 @@ source_dir() { echo "$CACHE/linux-source-$(source_version)"; }
 
 # in_root SUITE COMMAND...: runs a command in a build root, as the calling user,
 # in the current directory; the repository and the cache are where they are
-# outside. The mounts are in a namespace of their own and vanish with it.
+# outside. The mounts are in a namespace of their own and vanish with it, except
+# where that cannot be kept private, in a chroot: there they are undone.
 in_root() {
 	local root
 	root=$(root_dir "$1")
 	shift
 	# shellcheck disable=SC2016  # expanded by the inner shell
-	as_root unshare --mount --propagation private bash -c '
+	as_root unshare --mount --propagation unchanged bash -c '
 		set -e
 		root=$1 who=$2 cwd=$3 top=$4 cache=$5
 		shift 5
+		private=1
+		mount --make-rprivate / 2>/dev/null || private=
 		mount -t proc proc "$root/proc"
-		mount --rbind /dev "$root/dev"
 		for d in "$top" "$cache"; do
 			mkdir -p "$root$d"
 			mount --bind "$d" "$root$d"
 		done
-		exec chroot --userspec="$who" "$root" env -i -C "$cwd" HOME=/tmp \
+		set -- chroot --userspec="$who" "$root" env -i -C "$cwd" HOME=/tmp \
 			PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 \
 			XDG_CACHE_HOME="${cache%/tlsrec}" "$@"
+		[ -z "$private" ] || exec "$@"
+		status=0
+		"$@" || status=$?
+		umount "$root$top" "$root$cache" "$root/proc"
+		exit $status
 	' in_root "$root" "$(id -u):$(id -g)" "$PWD" "$TOP" "$CACHE" "$@"
 }
