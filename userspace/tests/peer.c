@@ -68,6 +68,7 @@ static void pair_start(struct pair *pair)
 	pair->status = TLSREC_WANT_READ;
 	pair->peer_done = false;
 	pair->peer_failed = false;
+	pair->sent = 0;
 }
 
 /* Bytes from the socket to the peer, or the end of the stream. */
@@ -92,9 +93,12 @@ static void peer_send(struct pair *pair)
 	if (poll(&room, 1, 0) == 1)
 		n = BIO_read(SSL_get_wbio(pair->peer), buf,
 			     pair->dribble ? 1 : (int)sizeof(buf));
-	if (n > 0)
-		must(send(pair->fd[1], buf, (size_t)n, MSG_NOSIGNAL) == n || errno == EPIPE,
-		     "send");
+	if (n <= 0)
+		return;
+	if (pair->flip > pair->sent && pair->flip <= pair->sent + (size_t)n)
+		buf[pair->flip - pair->sent - 1] ^= 0x10;
+	pair->sent += (size_t)n;
+	must(send(pair->fd[1], buf, (size_t)n, MSG_NOSIGNAL) == n || errno == EPIPE, "send");
 }
 
 static void peer_step(struct pair *pair)

@@ -24,6 +24,7 @@ struct pair {
 	const unsigned char *session;	/* saved, for our conn */
 	size_t session_len;
 	bool dribble;			/* one byte at a time, both ways; small send buffer */
+	size_t flip;			/* which byte the peer sends is damaged, from 1; 0: none */
 	const char *behind;		/* peer's application data right behind its last message */
 
 	/* Set by it. */
@@ -33,6 +34,7 @@ struct pair {
 	enum tlsrec_status status;
 	bool peer_done;
 	bool peer_failed;
+	size_t sent;			/* bytes from the peer so far */
 };
 
 /* A context for a peer that allows everything, also weak keys. Aborts on failure. */

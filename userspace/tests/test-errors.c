@@ -129,6 +129,35 @@ static void test_strange_peers(void)
 		       "server, record too long");
 }
 
+/*
+ * One byte of the peer's is damaged. Few do not matter (the version of a record in the clear,
+ * the middlebox's ChangeCipherSpec); any other must end the handshake with a sentence.
+ */
+static void test_damage(bool we_serve, int version)
+{
+	struct pair probe = new_pair(we_serve);
+	size_t size, failed = 0, silent = 0, passed = 0;
+
+	SSL_CTX_set_min_proto_version(probe.peer_ctx, version);
+	SSL_CTX_set_max_proto_version(probe.peer_ctx, version);
+	SSL_CTX_set_num_tickets(probe.peer_ctx, 0);
+	pair_run(&probe);
+	size = probe.sent;
+	for (size_t flip = 1; flip <= size; flip += 11) {
+		pair_end(&probe);
+		probe.flip = flip;
+		if (!pair_run(&probe)) {
+			failed++;
+			silent += probe.status == TLSREC_ERROR && !*tlsrec_conn_error(probe.conn);
+		} else {
+			passed++;
+		}
+	}
+	tap_ok(failed > 20 * passed && !silent, "%s, TLS 1.%d: %zu of %zu damaged handshakes fail",
+	       we_serve ? "server" : "client", version - 0x0301, failed, failed + passed);
+	free_pair(&probe);
+}
+
 static void test_timeout(void)
 {
 	struct tlsrec_ctx *ctx = new_ctx(false);
@@ -317,6 +346,10 @@ int main(void)
 					  .san = "DNS:server.example" });
 	test_nothing_in_common();
 	test_strange_peers();
+	for (int version = TLSREC_TLS_1_2; version <= TLSREC_TLS_1_3; version++) {
+		test_damage(false, version);
+		test_damage(true, version);
+	}
 	test_timeout();
 	test_no_certificate();
 	test_tickets_taken();
