@@ -95,29 +95,6 @@ out:
 	return ret;
 }
 
-static int hkdf(const EVP_MD *md, int mode, OSSL_PARAM key, OSSL_PARAM extra, uint8_t *out,
-		size_t out_len)
-{
-	const OSSL_PARAM params[] = {
-		digest(md),
-		OSSL_PARAM_construct_int(OSSL_KDF_PARAM_MODE, &mode),
-		key,
-		extra,
-		OSSL_PARAM_construct_end(),
-	};
-
-	return derive("HKDF", params, out, out_len);
-}
-
-int tr_hkdf_extract(const EVP_MD *md, const uint8_t *salt, size_t salt_len, const uint8_t *ikm,
-		    size_t ikm_len, uint8_t *out)
-{
-	return hkdf(md, EVP_KDF_HKDF_MODE_EXTRACT_ONLY,
-		    octets(OSSL_KDF_PARAM_KEY, ikm, ikm_len),
-		    octets(OSSL_KDF_PARAM_SALT, salt, salt_len), out,
-		    (size_t)EVP_MD_get_size(md));
-}
-
 int tr_expand_label(const EVP_MD *md, const uint8_t *secret, size_t secret_len,
 		    const char *label, const uint8_t *context, size_t context_len,
 		    uint8_t *out, size_t out_len)
@@ -126,6 +103,7 @@ int tr_expand_label(const EVP_MD *md, const uint8_t *secret, size_t secret_len,
 	uint8_t info[2 + 1 + LABEL_MAX + 1 + 255];
 	const size_t prefix_len = sizeof(label_prefix) - 1;
 	size_t label_len = prefix_len + strlen(label);
+	int mode = EVP_KDF_HKDF_MODE_EXPAND_ONLY;
 	uint8_t *p = info;
 
 	if (label_len > LABEL_MAX || context_len > 255 || out_len > UINT16_MAX)
@@ -141,9 +119,15 @@ int tr_expand_label(const EVP_MD *md, const uint8_t *secret, size_t secret_len,
 		memcpy(p, context, context_len);
 	p += context_len;
 
-	return hkdf(md, EVP_KDF_HKDF_MODE_EXPAND_ONLY,
-		    octets(OSSL_KDF_PARAM_KEY, secret, secret_len),
-		    octets(OSSL_KDF_PARAM_INFO, info, (size_t)(p - info)), out, out_len);
+	const OSSL_PARAM params[] = {
+		digest(md),
+		OSSL_PARAM_construct_int(OSSL_KDF_PARAM_MODE, &mode),
+		octets(OSSL_KDF_PARAM_KEY, secret, secret_len),
+		octets(OSSL_KDF_PARAM_INFO, info, (size_t)(p - info)),
+		OSSL_PARAM_construct_end(),
+	};
+
+	return derive("HKDF", params, out, out_len);
 }
 
 int tr_keys13(const EVP_MD *md, const uint8_t *secret, size_t key_len, struct tr_dir *dir)

@@ -48,10 +48,6 @@ int tr_keys12(const EVP_MD *md, const uint8_t *master, size_t master_len,
 	      const uint8_t server_random[TR_RANDOM_LEN], size_t key_len,
 	      struct tr_dir *client, struct tr_dir *server);
 
-/* HKDF-Extract of RFC 5869 2.2; out has the digest's length. */
-int tr_hkdf_extract(const EVP_MD *md, const uint8_t *salt, size_t salt_len, const uint8_t *ikm,
-		    size_t ikm_len, uint8_t *out);
-
 /* HKDF-Expand-Label of RFC 8446 7.1; label without the "tls13 " in front. */
 int tr_expand_label(const EVP_MD *md, const uint8_t *secret, size_t secret_len,
 		    const char *label, const uint8_t *context, size_t context_len,
