@@ -9,20 +9,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <linux/tls.h>
 #include <openssl/crypto.h>
 
 #include "conn.h"
-
-#ifndef SOL_TLS
-#define SOL_TLS 282
-#endif
-#ifndef TCP_ULP
-#define TCP_ULP 31
-#endif
-#ifndef TLS_TX_MAX_PAYLOAD_LEN
-#define TLS_TX_MAX_PAYLOAD_LEN 5
-#endif
+#include "kernel.h"
 
 enum { ADVICE_LEN = 160 };
 

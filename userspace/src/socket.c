@@ -4,13 +4,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include <linux/tls.h>
-
 #include "conn.h"
-
-#ifndef SOL_TLS
-#define SOL_TLS 282
-#endif
+#include "kernel.h"
 
 enum {
 	NO_TYPE = -1,	/* no record was read: end of file */

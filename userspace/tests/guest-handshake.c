@@ -17,16 +17,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <linux/tls.h>
 #include <openssl/err.h>
 
+#include "kernel.h"
 #include "peer.h"
 #include "pki.h"
 #include "tap.h"
-
-#ifndef SOL_TLS
-#define SOL_TLS 282
-#endif
 
 enum {
 	BULK = 200 * 1000,	/* bytes each way */
