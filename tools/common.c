@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -83,10 +84,27 @@ const char *parse_endpoint(const char *arg, uint16_t default_port, struct endpoi
 	return NULL;
 }
 
+/* An IPv4 peer of a socket for both families is shown as what it is. */
+static bool unmap(const struct sockaddr *sa, struct sockaddr_in *in)
+{
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)sa;
+
+	if (sa->sa_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr))
+		return false;
+	*in = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = in6->sin6_port };
+	memcpy(&in->sin_addr, &in6->sin6_addr.s6_addr[12], sizeof(in->sin_addr));
+	return true;
+}
+
 const char *address_text(const struct sockaddr *sa, socklen_t len, char *buf, size_t size)
 {
 	char host[NI_MAXHOST], port[NI_MAXSERV];
+	struct sockaddr_in in;
 
+	if (unmap(sa, &in)) {
+		sa = (const struct sockaddr *)&in;
+		len = sizeof(in);
+	}
 	if (getnameinfo(sa, len, host, sizeof(host), port, sizeof(port),
 			NI_NUMERICHOST | NI_NUMERICSERV))
 		snprintf(buf, size, "(unknown address)");

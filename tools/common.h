@@ -36,7 +36,7 @@ const char *parse_endpoint(const char *arg, uint16_t default_port, struct endpoi
 /* A decimal number between min and max and nothing else. */
 bool parse_number(const char *s, long min, long max, long *value);
 
-/* "ADDRESS port PORT" or "[ADDRESS]:PORT" for people and logs. */
+/* "ADDRESS:PORT" or "[ADDRESS]:PORT" for people and logs. */
 const char *address_text(const struct sockaddr *sa, socklen_t len, char *buf, size_t size);
 
 /*

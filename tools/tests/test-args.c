@@ -72,20 +72,19 @@ static void test_numbers(void)
 
 static void test_addresses(void)
 {
-	struct sockaddr_storage sa;
+	static const char *const texts[][2] = {
+		{ "::1", "[::1]:443" },
+		{ "192.0.2.7", "192.0.2.7:443" },
+		{ "::ffff:192.0.2.7", "192.0.2.7:443" },
+	};
 	struct addrinfo hints = { .ai_flags = AI_NUMERICHOST }, *ai;
 	char text[64];
 
-	if (!getaddrinfo("::1", "443", &hints, &ai)) {
-		memcpy(&sa, ai->ai_addr, ai->ai_addrlen);
-		ok(!strcmp(address_text((void *)&sa, ai->ai_addrlen, text, sizeof(text)),
-			   "[::1]:443"), "an IPv6 address is written with brackets: %s", text);
-		freeaddrinfo(ai);
-	}
-	if (!getaddrinfo("192.0.2.7", "443", &hints, &ai)) {
-		memcpy(&sa, ai->ai_addr, ai->ai_addrlen);
-		ok(!strcmp(address_text((void *)&sa, ai->ai_addrlen, text, sizeof(text)),
-			   "192.0.2.7:443"), "an IPv4 address is written plainly: %s", text);
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		if (getaddrinfo(texts[i][0], "443", &hints, &ai))
+			continue;
+		ok(!strcmp(address_text(ai->ai_addr, ai->ai_addrlen, text, sizeof(text)), texts[i][1]),
+		   "%s is written %s", texts[i][0], text);
 		freeaddrinfo(ai);
 	}
 }
