@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: MIT
 """What a capture of TLS connections shows: are the bytes on the wire TLS records, and nothing else?
 
-    capture.py FILE.pcap --tls PORT... --plain PORT --secret TEXT
+    capture.py FILE.pcap... --tls PORT... --plain PORT --secret TEXT --limit PACKETS
 
 Puts every TCP stream of the TLS ports together and walks it from record header to record header. Fails unless
 every stream consists of TLS records to the last byte, and unless the secret is found in the stream of the plain
-port (so the search works) but in none of the others.
+port (so the search works) but in none of the others. Of a capture that ended at the limit of packets, the last
+record of a stream need not be whole.
 """
 import argparse
 import collections
@@ -29,9 +30,9 @@ def packets(path):
             yield f.read(captured)
 
 
-def segments(path):
-    """(stream, sequence number, payload) of every TCP segment over Ethernet and IP."""
-    for frame in packets(path):
+def segments(frames):
+    """(stream, sequence number, payload, SYN) of every TCP segment over Ethernet and IP."""
+    for frame in frames:
         kind = frame[12:14]
         if kind == b"\x08\x00" and frame[23] == 6:
             start = 14 + 4 * (frame[14] & 15)
@@ -51,10 +52,10 @@ def segments(path):
         yield (hosts, sport, dport), seq, payload, syn
 
 
-def streams(path):
+def streams(frames):
     """The bytes of every TCP stream, in order."""
     first, parts = {}, collections.defaultdict(dict)
-    for key, seq, payload, syn in segments(path):
+    for key, seq, payload, syn in segments(frames):
         if syn:
             first[key] = (seq + 1) % 2**32
         if payload:
@@ -71,49 +72,52 @@ def streams(path):
         yield key, data
 
 
-def records(data):
+def records(data, cut):
     """(type, length) of every record; raises ValueError where there is none."""
     at = 0
     while at < len(data):
         if len(data) - at < 5:
+            if cut:
+                return
             raise ValueError("half a record header at the end")
         kind, version, length = struct.unpack_from(">BHH", data, at)
         if kind not in TYPES or version not in (0x0301, 0x0303) or length > 16384 + 256:
             raise ValueError(f"no TLS record at byte {at}: {bytes(data[at:at + 5]).hex()}")
         at += 5 + length
-        if at > len(data):
+        if at > len(data) and not cut:
             raise ValueError("half a record at the end")
         yield kind, length
 
 
 def main():
     p = argparse.ArgumentParser()
-    p.add_argument("file")
+    p.add_argument("files", nargs="+")
     p.add_argument("--tls", type=int, nargs="+", required=True)
     p.add_argument("--plain", type=int, required=True)
     p.add_argument("--secret", required=True)
+    p.add_argument("--limit", type=int, required=True)
     a = p.parse_args()
     secret = a.secret.encode()
     count, volume = collections.Counter(), collections.Counter()
     connections = tls_bytes = found = control = 0
 
-    for (_, sport, dport), data in streams(a.file):
-        if a.plain in (sport, dport):
-            control += data.count(secret)
-            continue
-        if sport not in a.tls and dport not in a.tls:
-            continue
-        connections += sport in a.tls
-        tls_bytes += len(data)
-        found += data.count(secret)
-        try:
-            for kind, length in records(data):
-                count[kind] += 1
-                volume[kind] += length
-        except ValueError as e:
-            sys.exit(f"port {sport} to {dport}: {e}")
+    for path in a.files:
+        frames = list(packets(path))
+        for (_, sport, dport), data in streams(frames):
+            if a.plain in (sport, dport):
+                control += data.count(secret)
+                continue
+            connections += sport in a.tls
+            tls_bytes += len(data)
+            found += data.count(secret)
+            try:
+                for kind, length in records(data, len(frames) >= a.limit):
+                    count[kind] += 1
+                    volume[kind] += length
+            except ValueError as e:
+                sys.exit(f"{path}: port {sport} to {dport}: {e}")
 
-    print(f"   {connections} connections, {tls_bytes:,} bytes: TLS records from the first byte to the last")
+    print(f"   {connections} connections, {tls_bytes:,} bytes: one TLS record after the other, nothing else")
     for kind in sorted(count, reverse=True):
         print(f"     {TYPES[kind]:20} {count[kind]:8,} records  {volume[kind]:14,} bytes")
     print(f"   the text of the page, searched in all of them: found {found} times")

@@ -19,7 +19,7 @@ in_a_virtual_machine() {
 	in_root bookworm make -s -C "$TOP" user >&2
 	say "Booting Linux $kernel in a virtual machine..."
 	say
-	exec "$VM/run" -k "$kernel" -m tlsrec -M 2048 -- \
+	exec "$VM/run" -k "$kernel" -m tlsrec -t 1500 -- \
 		"VIRTUAL=1 EMULATED=$emulated /repo/selftests/demo/guest.sh"
 }
 

@@ -12,6 +12,8 @@ STAT=/proc/net/tlsrec_stat
 TEXT='The quick brown fox jumps over the lazy dog'
 SIZE=${SIZE:-67108864}
 SERVE=8443 S_SERVER=8444 PLAIN=8080
+# Packets captured of each download: pages whole, and enough of the large file.
+LIMIT=300
 failed=0
 pids=()
 
@@ -63,6 +65,28 @@ compare() {
 	fi
 }
 
+# capture NAME: what goes over the loopback device from now on, until uncapture
+capture() {
+	local i
+	tcpdump -i lo -s 0 -c "$LIMIT" -B 65536 -U -w "$1.pcap" \
+		"tcp port $SERVE or tcp port $S_SERVER or tcp port $PLAIN" 2>tcpdump.log &
+	tcpdump=$!
+	pids+=("$tcpdump")
+	for ((i = 0; i < 600; i++)); do
+		! grep -q 'listening on' tcpdump.log || return 0
+		sleep 0.1
+	done
+	cp tcpdump.log log
+	give_up "tcpdump does not start"
+}
+
+# The last packets are the FINs of a connection that is over for the client already.
+uncapture() {
+	sleep 1
+	kill -INT "$tcpdump" 2>/dev/null
+	wait "$tcpdump"
+}
+
 make_certificates() {
 	{
 		openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -keyout ca.key -out ca.pem \
@@ -77,17 +101,21 @@ make_certificates() {
 # fetch VERSION FILE: with curl from tlsrec serve
 fetch() {
 	local version=$1 file=$2 label=$3 seconds
+	capture "down-$version-$file"
 	seconds=$(curl -sS --cacert ca.pem --tlsv"$version" --tls-max "$version" "https://127.0.0.1:$SERVE/$file" -o got \
 		-w '%{time_total}' 2>log) || give_up "curl could not download $file over TLS $version"
+	uncapture
 	compare "TLS $version  $label, $(printf '%.1f' "$seconds") s" "www/$file" got
 }
 
 # fetch_back VERSION FILE LABEL: with tlsrec connect from openssl s_server
 fetch_back() {
 	local version=$1 file=$2 label=$3
+	capture "back-$version-$file"
 	printf 'GET /%s HTTP/1.0\r\n\r\n' "$file" |
 		tlsrec connect --cafile ca.pem --tls"$version" "127.0.0.1:$S_SERVER" 2>summary >answer ||
 		{ cp summary log; give_up "tlsrec connect could not download $file over TLS $version"; }
+	uncapture
 	sed '1,/^\r$/d' answer >got
 	compare "TLS $version  $label" "www/$file" got
 }
@@ -101,13 +129,10 @@ mkdir www
 printf '<!DOCTYPE html>\n<p>%s.</p>\n' "$TEXT" >www/page.html
 head -c "$SIZE" /dev/urandom >www/random.bin
 make_certificates
-background tcpdump -i lo -s 0 -B 131072 -U -w capture.pcap "tcp port $SERVE or tcp port $S_SERVER or tcp port $PLAIN"
-tcpdump=${pids[-1]}
 background python3 -m http.server --bind 127.0.0.1 --directory www "$PLAIN"
 background tlsrec serve www --listen 127.0.0.1 --port "$SERVE" --cert server.pem --key server.key
 background bash -c "cd www && exec openssl s_server -accept 127.0.0.1:$S_SERVER -cert ../server.pem -key ../server.key -WWW"
 for port in "$PLAIN" "$SERVE" "$S_SERVER"; do wait_for_port "$port"; done
-until grep -q 'listening on lo' background.log; do sleep 0.1; done
 
 tx_records=$(counter TlsrecTxRecords) tx_bytes=$(counter TlsrecTxBytes)
 rx_records=$(counter TlsrecRxRecords) rx_bytes=$(counter TlsrecRxBytes)
@@ -158,13 +183,11 @@ if [ "$tx_bytes" -lt $((2 * SIZE)) ] || [ "$rx_bytes" -lt $((2 * SIZE)) ]; then
 fi
 
 echo
-bold "4. What was on the wire (captured on the loopback device by tcpdump, and parsed)"
+bold "4. What was on the wire (captured on the loopback device: pages whole, of the large files the beginning)"
+capture plain
 curl -sS "http://127.0.0.1:$PLAIN/page.html" -o got 2>log || give_up "the plain download for comparison failed"
-# The last packets: FINs of the plain connection.
-sleep 1
-kill -INT "$tcpdump"
-wait "$tcpdump"
-python3 "$HERE/capture.py" capture.pcap --tls "$SERVE" "$S_SERVER" --plain "$PLAIN" --secret "$TEXT" || failed=1
+uncapture
+python3 "$HERE/capture.py" ./*.pcap --tls "$SERVE" "$S_SERVER" --plain "$PLAIN" --secret "$TEXT" --limit "$LIMIT" || failed=1
 
 echo
 if [ "$failed" = 0 ]; then

@@ -140,7 +140,7 @@ globals()[sys.argv[2]]()
 P
 peer() { timeout 100 python3 peer.py "$port" "$@"; }
 
-serve --cert "$PKI/ec.pem" --key "$PKI/ec.key" --handshake-timeout 4 --max-connections 40
+serve --cert "$PKI/ec.pem" --key "$PKI/ec.key" --handshake-timeout 8 --max-connections 40
 server=$last_pid
 
 check "a server among hostile peers works" still_served
