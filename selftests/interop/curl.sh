@@ -27,7 +27,7 @@ for version in "--tlsv1.2 --tls-max 1.2" "--tlsv1.3"; do
 	for family in -4 -6; do
 		# shellcheck disable=SC2086
 		fetch $version $family "$url/large.bin" -o got
-		check_same "download of 16 MiB, ${version%% *} $family" got www/large.bin
+		check_same "download of 8 MiB, ${version%% *} $family" got www/large.bin
 	done
 done
 fetch --ciphers ECDHE-RSA-AES256-GCM-SHA384 --tls-max 1.2 "$url/million.bin" -o got
@@ -51,17 +51,17 @@ check "a range gives 206" gives 206 -r 1000000-1999999 "$url/large.bin"
 slice 1000000 1000000
 check_same "the range has the right bytes" got wanted
 check "the end of a file gives 206" gives 206 -r -100001 "$url/large.bin"
-slice $((16777216 - 100001)) 100001
+slice $((8388608 - 100001)) 100001
 check_same "the end has the right bytes" got wanted
-check "from the middle on gives 206" gives 206 -r 16000000- "$url/large.bin"
-slice 16000000 777216
+check "from the middle on gives 206" gives 206 -r 8000000- "$url/large.bin"
+slice 8000000 388608
 check_same "the rest has the right bytes" got wanted
-check "a range behind the end gives 416" gives 416 -r 16777216- "$url/large.bin"
+check "a range behind the end gives 416" gives 416 -r 8388608- "$url/large.bin"
 head -c 5000000 www/large.bin >got
 fetch -C - "$url/large.bin" -o got
 check_same "a broken-off download is continued" got www/large.bin
 
-head_only() { fetch -I "$url/large.bin" | tr -d '\r' | grep -qi '^content-length: 16777216$'; }
+head_only() { fetch -I "$url/large.bin" | tr -d '\r' | grep -qi '^content-length: 8388608$'; }
 check "HEAD gives the length" head_only
 check "an empty file" gives 200 "$url/empty.bin"
 check "a directory without slash is redirected" gives 301 "$url/sub"
@@ -115,7 +115,7 @@ check_same "clients that go away early hurt nobody" got www/large.bin
 
 alpn() { fetch -v --http1.1 "$url/page.txt" -o got 2>&1; grep -q 'server accepted http/1.1' "$WORK/log"; }
 check "the application protocol is chosen (ALPN)" alpn
-check "the server's log has the requests" grep -q '"GET /large.bin" 200 16777216 bytes' "$WORK/serve-$port.log"
+check "the server's log has the requests" grep -q '"GET /large.bin" 200 8388608 bytes' "$WORK/serve-$port.log"
 stop_last
 
 # ---- names ----

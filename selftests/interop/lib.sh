@@ -160,7 +160,7 @@ make_files() {
 	mkdir -p www/sub
 	echo 'The quick brown fox jumps over the lazy dog.' >www/page.txt
 	head -c 1000000 /dev/urandom >www/million.bin
-	head -c 16777216 /dev/urandom >www/large.bin
+	head -c 8388608 /dev/urandom >www/large.bin
 	: >www/empty.bin
 	echo '<h1>index</h1>' >www/sub/index.html
 }
