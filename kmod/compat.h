@@ -121,9 +121,9 @@ static inline int tlsrec_push_pages(struct sock *sk, struct bio_vec *bvec,
 		int more = nr ? MSG_SENDPAGE_NOTLAST : 0;
 		int ret;
 
-		ret = tcp_sendpage_locked(sk, bvec->bv_page, bvec->bv_offset,
-					  bvec->bv_len, flags | more |
-					  MSG_NO_SHARED_FRAGS);
+		ret = do_tcp_sendpages(sk, bvec->bv_page, bvec->bv_offset,
+				       bvec->bv_len, flags | more |
+				       MSG_NO_SHARED_FRAGS);
 		if (ret < 0)
 			return sent ? sent : ret;
 		sent += ret;

@@ -17,8 +17,9 @@ module_param(replace_tls, bool, 0444);
 MODULE_PARM_DESC(replace_tls,
 		 "also answer to the ULP name \"tls\" when the in-tree module is not loaded");
 
-/* The name "tls" is ours. */
+/* The name "tls" is ours, and so is its file. */
 static bool have_tls;
+static bool have_tls_stat;
 
 /* Say what will encrypt: a slow driver must not go unnoticed. */
 static int announce(void)
@@ -33,8 +34,7 @@ static int announce(void)
 		return PTR_ERR(driver);
 	}
 
-	pr_info("version %s, AES-GCM by %s%s\n", TLSREC_VERSION, driver,
-		have_tls ? ", in the place of tls" : "");
+	pr_info("version %s, AES-GCM by %s\n", TLSREC_VERSION, driver);
 	if (generic)
 		pr_warn("%s does not use the CPU's AES instructions and is slow: load aesni_intel, or check that the CPU has them\n",
 			driver);
@@ -47,58 +47,41 @@ static int announce(void)
  * taken the in-tree module fails to load, which is what we want: it does not
  * expect that its name is, and would unregister what it never registered.
  */
-static int replace_in_tree(void)
+static void replace_in_tree(void)
 {
-	int err;
-
-	err = tlsrec_ulp_register_tls();
-	if (err == -EEXIST) {
+	if (tlsrec_ulp_register_tls()) {
 		pr_warn("replace_tls: the in-tree module has the name tls already; unload it and load tlsrec again\n");
-		return 0;
-	}
-	if (err)
-		return err;
-
-	err = tlsrec_stats_init_tls();
-	if (err) {
-		tlsrec_ulp_unregister_tls();
-		return err;
+		return;
 	}
 
 	have_tls = true;
-	return 0;
+	have_tls_stat = !tlsrec_stats_init_tls();
+	if (!have_tls_stat)
+		pr_warn("replace_tls: no memory for /proc/net/tls_stat\n");
+	pr_info("in the place of tls\n");
 }
 
 static int __init tlsrec_init(void)
 {
 	int err;
 
+	err = announce();
+	if (err)
+		return err;
 	err = tlsrec_tx_init();
 	if (err)
 		return err;
 	err = tlsrec_stats_init();
 	if (err)
 		goto err_tx;
+	/* From here on there may be sockets: nothing below fails. */
 	err = tlsrec_ulp_register();
 	if (err)
 		goto err_stats;
-	if (replace_tls) {
-		err = replace_in_tree();
-		if (err)
-			goto err_ulp;
-	}
-	err = announce();
-	if (err)
-		goto err_replace;
+	if (replace_tls)
+		replace_in_tree();
 	return 0;
 
-err_replace:
-	if (have_tls) {
-		tlsrec_stats_exit_tls();
-		tlsrec_ulp_unregister_tls();
-	}
-err_ulp:
-	tlsrec_ulp_unregister();
 err_stats:
 	tlsrec_stats_exit();
 err_tx:
@@ -108,10 +91,10 @@ err_tx:
 
 static void __exit tlsrec_exit(void)
 {
-	if (have_tls) {
+	if (have_tls_stat)
 		tlsrec_stats_exit_tls();
+	if (have_tls)
 		tlsrec_ulp_unregister_tls();
-	}
 	tlsrec_ulp_unregister();
 	tlsrec_stats_exit();
 	tlsrec_rx_exit();

@@ -139,7 +139,7 @@ static struct page *chunk_alloc(gfp_t gfp)
 /**
  * tlsrec_pool_get() - get a slice
  * @stream: which kind
- * @min: bytes it must have, at most PAGE_SIZE - @align
+ * @min: bytes it must have; with @phase at most PAGE_SIZE
  * @want: bytes it should have
  * @align: power of two
  * @phase: the slice's offset is @phase modulo @align

@@ -114,17 +114,19 @@ static bool rx_window_stuck(const struct sock *sk, const struct rxq *q)
 static void rx_look(struct sock *sk, struct tlsrec_rx *rx)
 {
 	struct rxq q = { };
-	u64 head = rx->head & ~HEAD_WAKE;
+	u64 head = 0;
 	int size;
 
-	if (!(head & HEAD_END)) {
-		size = rx_head_size(sk, rx, &q);
-		if (size < 0)
-			return;
-		if (size)
-			head = HEAD_END | (u32)(tcp_sk(sk)->copied_seq + size -
-						rx_part_len(rx));
-	}
+	/*
+	 * Always anew: with SO_OOBINLINE off TCP takes urgent bytes out of the
+	 * stream by itself, and what was the header then is none.
+	 */
+	size = rx_head_size(sk, rx, &q);
+	if (size < 0)
+		return;
+	if (size)
+		head = HEAD_END | (u32)(tcp_sk(sk)->copied_seq + size -
+					rx_part_len(rx));
 	rx_head_set(rx, head);
 }
 
@@ -436,12 +438,14 @@ static int rx_next(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q,
  * @rx: receive direction, the turn is taken
  * @q: cursor
  * @timeo: jiffies it may still wait
+ * @empty: records without data that it has seen
  */
 struct rx_call {
 	struct sock		*sk;
 	struct tlsrec_rx	*rx;
 	struct rxq		q;
 	long			timeo;
+	unsigned int		empty;
 };
 
 static int call_start(struct rx_call *call, struct sock *sk, bool nonblock)
@@ -449,6 +453,7 @@ static int call_start(struct rx_call *call, struct sock *sk, bool nonblock)
 	call->sk = sk;
 	call->rx = &tlsrec_ctx(sk)->rx;
 	call->q = (struct rxq){ };
+	call->empty = 0;
 	call->timeo = sock_rcvtimeo(sk, nonblock);
 	return tlsrec_turn_take(sk, &call->rx->turn, &call->timeo);
 }
@@ -467,7 +472,8 @@ static void call_end(struct rx_call *call)
 	WRITE_ONCE(rx->plain_ready, !!buf);
 	if (!rx->err)
 		rx_settle(call->sk, rx, call->sk->sk_allocation);
-	tlsrec_turn_give(call->sk, &rx->turn);
+	if (tlsrec_turn_give(call->sk, &rx->turn) && rx_readable(call->sk, rx))
+		rx->saved_data_ready(call->sk);
 }
 
 /* May a peek decrypt one more record ahead of what was read? */
@@ -488,6 +494,23 @@ static void call_breathe(struct rx_call *call)
 	} else if (call->q.taken >= RX_COMMIT) {
 		rxq_commit(call->sk, &call->q);
 	}
+}
+
+/* So many in a row, and a caller who does not wait is let go. */
+#define EMPTY_MAX	64
+
+/*
+ * A record brought nothing. A peer may send as many of these as it likes, and
+ * must not keep the caller here with them.
+ */
+static int call_empty(struct rx_call *call)
+{
+	if (signal_pending(current))
+		return sock_intr_errno(call->timeo);
+	if (++call->empty >= EMPTY_MAX && !call->timeo)
+		return -EAGAIN;
+	cond_resched();
+	return 0;
 }
 
 /**
@@ -599,6 +622,9 @@ static int rx_recv(struct rx_call *call, struct rx_msg *m, size_t len,
 		if (ret <= 0)
 			return ret;
 		call_breathe(call);
+		ret = m->copied ? 0 : call_empty(call);
+		if (ret)
+			return ret;
 	}
 
 	return 0;
@@ -723,6 +749,9 @@ static ssize_t rx_splice(struct rx_call *call, struct pipe_inode_info *pipe,
 		}
 		rx_plain_del(rx, buf);
 		call_breathe(call);
+		ret = copied ? 0 : call_empty(call);
+		if (ret)
+			return ret;
 	}
 
 	return copied;
@@ -790,8 +819,7 @@ __poll_t tlsrec_poll(struct file *file, struct socket *sock,
 	__poll_t mask = tcp_poll(file, sock, wait);
 
 	/* The end of the stream is always readable. */
-	if (inet_sk_state_load(sk) != TCP_ESTABLISHED ||
-	    READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN)
+	if (READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN)
 		return mask;
 	if (!tlsrec_sock_is_readable(sk))
 		mask &= ~(EPOLLIN | EPOLLRDNORM);
@@ -841,6 +869,8 @@ int tlsrec_inq(struct sock *sk)
  */
 void tlsrec_rx_start(struct sock *sk, struct tlsrec_rx *rx)
 {
+	/* Urgent bytes are part of their record. */
+	sock_set_flag(sk, SOCK_URGINLINE);
 	rx_settle(sk, rx, sk->sk_allocation);
 	if (rx_readable(sk, rx))
 		rx->saved_data_ready(sk);

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Socket options of the SOL_TLS level. */
 
-#include <linux/skmsg.h>
-
 #include "compat.h"
 #include "rx.h"
 #include "stats.h"
@@ -10,7 +8,10 @@
 #include "tlsrec.h"
 #include "tx.h"
 
-/* Callbacks are looked up by softirq: change them under its lock. */
+/*
+ * The socket lock keeps softirq from calling them meanwhile; sockets' other
+ * users expect them to change under sk_callback_lock.
+ */
 static void swap_callbacks(struct sock *sk, struct tlsrec_ctx *ctx, bool tx)
 {
 	write_lock_bh(&sk->sk_callback_lock);
@@ -50,16 +51,6 @@ static int fetch_info(sockptr_t optval, unsigned int optlen,
 	return 0;
 }
 
-static bool in_sockmap(const struct sock *sk)
-{
-	bool yes;
-
-	rcu_read_lock();
-	yes = sk_psock(sk);
-	rcu_read_unlock();
-	return yes;
-}
-
 static int set_key(struct sock *sk, sockptr_t optval, unsigned int optlen,
 		   bool tx)
 {
@@ -70,7 +61,7 @@ static int set_key(struct sock *sk, sockptr_t optval, unsigned int optlen,
 	int err;
 
 	/* skmsg.c would take our state for the in-tree module's. */
-	if (in_sockmap(sk))
+	if (tlsrec_in_sockmap(sk))
 		return -EINVAL;
 	if (sockptr_is_null(optval) || optlen < sizeof(struct tls_crypto_info))
 		return -EINVAL;
@@ -269,10 +260,17 @@ int tlsrec_setsockopt(struct sock *sk, int level, int optname,
 }
 
 /* Would take ciphertext from under the record layer. */
-static bool drains_tcp(const struct sock *sk, int level, int optname)
+static bool drains_tcp(struct sock *sk, int level, int optname)
 {
-	return level == SOL_TCP && optname == TCP_ZEROCOPY_RECEIVE &&
-	       READ_ONCE(tlsrec_ctx(sk)->rx.key.cipher);
+	bool drains;
+
+	if (level != SOL_TCP || optname != TCP_ZEROCOPY_RECEIVE)
+		return false;
+
+	lock_sock(sk);
+	drains = tlsrec_ctx(sk)->rx.key.cipher;
+	release_sock(sk);
+	return drains;
 }
 
 /**

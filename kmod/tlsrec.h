@@ -28,10 +28,12 @@ struct tlsrec_work;
  * struct tlsrec_turn - who may work on one direction
  * @held: somebody does; read without the lock by waiters, who check again
  *	under it
+ * @refused: somebody who does not wait was sent away with -EAGAIN
  * @wait: those who want to
  */
 struct tlsrec_turn {
 	bool			held;
+	bool			refused;
 	wait_queue_head_t	wait;
 };
 
@@ -109,13 +111,14 @@ static inline struct tlsrec_ctx *tlsrec_ctx(const struct sock *sk)
 /* turn.c */
 void tlsrec_turn_init(struct tlsrec_turn *turn);
 int tlsrec_turn_take(struct sock *sk, struct tlsrec_turn *turn, long *timeo);
-void tlsrec_turn_give(struct sock *sk, struct tlsrec_turn *turn);
+bool tlsrec_turn_give(struct sock *sk, struct tlsrec_turn *turn);
 
 /* ulp.c */
 int tlsrec_ulp_register(void);
 void tlsrec_ulp_unregister(void);
 int tlsrec_ulp_register_tls(void);
 void tlsrec_ulp_unregister_tls(void);
+bool tlsrec_in_sockmap(const struct sock *sk);
 void tlsrec_update_proto(struct sock *sk, const struct tlsrec_ctx *ctx);
 
 /* sockopt.c */

@@ -9,6 +9,7 @@
 void tlsrec_turn_init(struct tlsrec_turn *turn)
 {
 	turn->held = false;
+	turn->refused = false;
 	init_waitqueue_head(&turn->wait);
 }
 
@@ -36,6 +37,7 @@ int tlsrec_turn_take(struct sock *sk, struct tlsrec_turn *turn, long *timeo)
 	add_wait_queue(&turn->wait, &wait);
 	while (turn->held) {
 		if (!*timeo) {
+			turn->refused = true;
 			err = -EAGAIN;
 			break;
 		}
@@ -56,13 +58,20 @@ int tlsrec_turn_take(struct sock *sk, struct tlsrec_turn *turn, long *timeo)
  * tlsrec_turn_give() - let the next one work on this direction
  * @sk: locked
  * @turn: taken by the caller
+ *
+ * Return: somebody was refused meanwhile. The event that brought him may have
+ * been the last: the caller has to report again what he leaves behind.
  */
-void tlsrec_turn_give(struct sock *sk, struct tlsrec_turn *turn)
+bool tlsrec_turn_give(struct sock *sk, struct tlsrec_turn *turn)
 {
+	bool refused = turn->refused;
+
 	sock_owned_by_me(sk);
 
 	WRITE_ONCE(turn->held, false);
 	/* No barrier: waiters get on the queue under the socket lock. */
 	if (waitqueue_active(&turn->wait))
 		wake_up(&turn->wait);
+	turn->refused = false;
+	return refused;
 }

@@ -51,6 +51,7 @@ enum {
  * @type: content type
  * @copied_last: the last source entry ends where @room begins
  * @linear: header, payload and tail are in one slice
+ * @ends: otherwise, room for header and tail
  * @stream: where @room came from
  * @len: bytes of payload
  * @max: bytes of payload it may have
@@ -65,6 +66,7 @@ struct tx_record {
 	u8			type;
 	bool			copied_last;
 	bool			linear;
+	struct tlsrec_slice	ends;
 	enum tlsrec_stream	stream;
 	unsigned int		len;
 	unsigned int		max;
@@ -182,6 +184,8 @@ static void record_drop(struct tlsrec_work *work)
 	unsigned int i;
 
 	record_put_spliced(work);
+	if (rec->ends.page)
+		put_page(rec->ends.page);
 	for (i = 1; i < rec->ndst; i++) {
 		struct scatterlist *sg = &work->dst[i];
 
@@ -236,6 +240,13 @@ static int record_grow(struct sock *sk, struct tlsrec_work *work,
 		min = CIPHER_BLOCK;
 	}
 
+	/* Taken now, so that sealing needs no memory. */
+	if (!rec->linear && !rec->ends.page) {
+		err = tlsrec_pool_get(TLSREC_SMALL, head + tail, head + tail, 1,
+				      0, sk->sk_allocation, &rec->ends);
+		if (err)
+			return err;
+	}
 	err = tlsrec_pool_get(rec->stream, min, size, align, phase,
 			      sk->sk_allocation, room);
 	if (err) {
@@ -306,6 +317,8 @@ static unsigned int spliced_piece(const struct iov_iter *iter,
 				  struct page **page, unsigned int *off)
 {
 	const struct bio_vec *bv = iter->bvec;
+	struct page *head;
+	unsigned long rest;
 	unsigned int n = min_t(size_t, bv->bv_len - iter->iov_offset,
 			       iov_iter_count(iter));
 
@@ -319,7 +332,14 @@ static unsigned int spliced_piece(const struct iov_iter *iter,
 	*off = bv->bv_offset + iter->iov_offset;
 	*page = bv->bv_page + *off / PAGE_SIZE;
 	*off %= PAGE_SIZE;
-	return sendpage_ok(*page) ? n : 0;
+	if (!sendpage_ok(*page))
+		return 0;
+	/* The reference is for one allocation, the bio_vec may be of several. */
+	head = compound_head(*page);
+	rest = page_size(head) - (*page - head) * PAGE_SIZE - *off;
+	if (n > rest)
+		n = round_down(rest, CIPHER_BLOCK);
+	return n;
 }
 
 /*
@@ -361,13 +381,15 @@ static int record_fill(struct sock *sk, struct tlsrec_work *work,
 	int err;
 
 	want = min_t(size_t, left, rec->max - rec->len);
+	if (splice)
+		iov_iter_advance(iter, 0);	/* skips what is empty */
 	n = splice ? spliced_piece(iter, rec, !more, &page, &off) : 0;
 
 	if (!rec->room.len) {
 		/* A record that this call fills up is not going to grow. */
 		bool grows = more && rec->len + want < rec->max;
 
-		err = record_grow(sk, work, fmt, want, grows, n, off);
+		err = record_grow(sk, work, fmt, want, grows, n > 0, off);
 		if (err)
 			return err;
 	}
@@ -428,8 +450,8 @@ static void out_add_buf(struct tlsrec_work *work, void *buf, unsigned int len)
  * @tx: transmit direction
  * @work: has an open record, and room in the batch
  *
- * Return: 0; -ENOMEM with the record still open; or -EBADMSG, sticky: the
- * record is gone, and a sequence number must not be used again.
+ * Return: 0, or -EBADMSG, sticky: the record is gone, and its sequence number
+ * must not be used again.
  */
 static int record_seal(struct sock *sk, struct tlsrec_tx *tx,
 		       struct tlsrec_work *work)
@@ -439,8 +461,8 @@ static int record_seal(struct sock *sk, struct tlsrec_tx *tx,
 	unsigned int tail_size = tlsrec_tail_size(fmt);
 	struct tx_record *rec = &work->rec;
 	struct tlsrec_crypt *crypt = &work->crypt;
-	unsigned int i, ndst, nsrc, payload_end;
-	struct tlsrec_slice ends = { };
+	struct tlsrec_slice *ends = &rec->ends;
+	unsigned int i, ndst, nsrc;
 	struct scatterlist *src;
 	bool tail_inside;
 	u8 *head, *tail;
@@ -458,26 +480,14 @@ static int record_seal(struct sock *sk, struct tlsrec_tx *tx,
 	 */
 	tail_inside = rec->linear ||
 		      (rec->len % CIPHER_BLOCK && rec->room.len >= tail_size);
-	if (!rec->linear) {
-		unsigned int size = head_size;
-
-		if (!tail_inside)
-			size += tail_size;
-		err = tlsrec_pool_get(TLSREC_SMALL, size, size, 1, 0,
-				      sk->sk_allocation, &ends);
-		if (err)
-			return err;
-	}
-
-	payload_end = rec->ndst;
 	if (tail_inside)
 		tail = tlsrec_slice_ptr(&rec->room);
 	else
-		tail = tlsrec_slice_ptr(&ends) + head_size;
+		tail = tlsrec_slice_ptr(ends) + head_size;
 	if (rec->linear)
 		head = sg_virt(&work->dst[1]) - head_size;
 	else
-		head = tlsrec_slice_ptr(&ends);
+		head = tlsrec_slice_ptr(ends);
 
 	/* Inner type, then tag, on both lists. */
 	ndst = rec->ndst;
@@ -509,8 +519,6 @@ static int record_seal(struct sock *sk, struct tlsrec_tx *tx,
 	sg_unmark_end(&work->src[nsrc - 1]);
 	sg_unmark_end(&work->dst[ndst - 1]);
 	if (unlikely(err)) {
-		if (ends.page)
-			put_page(ends.page);
 		err = -EBADMSG;
 		goto fail;
 	}
@@ -519,8 +527,8 @@ static int record_seal(struct sock *sk, struct tlsrec_tx *tx,
 	if (rec->linear) {
 		out_add_buf(work, head, head_size + rec->len + tail_size);
 	} else {
-		out_add(work, ends.page, ends.off, head_size);
-		for (i = 1; i < payload_end; i++)
+		out_add(work, ends->page, ends->off, head_size);
+		for (i = 1; i < rec->ndst; i++)
 			out_add_buf(work, sg_virt(&work->dst[i]),
 				    work->dst[i].length);
 		if (tail_inside) {
@@ -528,8 +536,8 @@ static int record_seal(struct sock *sk, struct tlsrec_tx *tx,
 			work->out[work->out_nr - 1].bv_len += TLSREC_TAG_SIZE;
 			work->out_bytes += TLSREC_TAG_SIZE;
 		} else {
-			get_page(ends.page);
-			out_add(work, ends.page, ends.off + head_size,
+			get_page(ends->page);
+			out_add(work, ends->page, ends->off + head_size,
 				tail_size);
 		}
 	}
@@ -587,12 +595,14 @@ static void out_drop(struct tlsrec_work *work)
 }
 
 /*
- * Hand the batch to TCP. Returns 0 when all of it was taken, else a negative
- * errno with the rest kept. The socket lock may be dropped on the way.
+ * Hand the batch to TCP, without waiting. Returns 0 when all of it was taken,
+ * else a negative errno with the rest kept.
  */
 static int tx_push(struct sock *sk, struct tlsrec_work *work, int flags)
 {
-	flags &= MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE | TLSREC_MSG_NOTLAST;
+	flags &= MSG_MORE | TLSREC_MSG_NOTLAST;
+	/* Who waits, and who gets a signal, is decided by the caller. */
+	flags |= MSG_DONTWAIT | MSG_NOSIGNAL;
 
 	while (work->out_bytes) {
 		int ret = tlsrec_push_pages(sk, work->out + work->out_first,
@@ -607,11 +617,21 @@ static int tx_push(struct sock *sk, struct tlsrec_work *work, int flags)
 	return 0;
 }
 
-/* TCP may take the rest later; a dead connection will not. */
-static bool err_is_temporary(int err)
+/* The connection lives: what was taken from the program goes out in time. */
+static bool err_keeps(int err)
 {
 	return err == -EAGAIN || err == -EINTR || err == -ERESTARTSYS ||
-	       err == -ENOMEM || err == -ENOBUFS;
+	       err == -ENOMEM || err == -ENOBUFS || err == -EFAULT;
+}
+
+/* Nobody works on it now: the socket keeps the work area only if it must. */
+static void tx_settle(struct tlsrec_tx *tx)
+{
+	tx->pending = tx->work->out_bytes;
+	if (work_idle(tx->work)) {
+		work_put(tx->work);
+		tx->work = NULL;
+	}
 }
 
 /* ---- the writer ---- */
@@ -626,6 +646,7 @@ static bool err_is_temporary(int err)
  * @copied: bytes of the message that are in records
  * @sealed: bytes of the message that are in sealed records
  * @safe: bytes of the message that TCP has
+ * @corked: TCP was told that more would follow
  */
 struct tx_call {
 	struct sock		*sk;
@@ -636,15 +657,59 @@ struct tx_call {
 	size_t			copied;
 	size_t			sealed;
 	size_t			safe;
+	bool			corked;
 };
+
+/*
+ * More does not follow at once after all: TCP is not to hold back less than a
+ * segment for it. The function for that takes the lock by itself; the turn
+ * keeps our state as it is.
+ */
+static void call_uncork(struct tx_call *call)
+{
+	struct sock *sk = call->sk;
+
+	release_sock(sk);
+	tlsrec_base_proto(sk)->splice_eof(sk->sk_socket);
+	lock_sock(sk);
+	call->corked = false;
+}
+
+/*
+ * TCP has no memory for more. It comes when TCP's queue drains, so nothing in
+ * it may be held back, be it by cork or by Nagle's algorithm; TCP does the same
+ * before it sleeps. Then sleep. What the work area holds is complete here: a
+ * shutdown() meanwhile pushes it.
+ */
+static int call_wait(struct tx_call *call)
+{
+	struct sock *sk = call->sk;
+	bool full = !sk_stream_memory_free(sk);
+
+	tcp_sk(sk)->nonagle |= TCP_NAGLE_PUSH;
+	call_uncork(call);
+	set_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
+	/* Asked again, it would wait a while for memory of another kind. */
+	if (full && sk_stream_memory_free(sk))
+		return 0;
+	return sk_stream_wait_memory(sk, &call->timeo);
+}
 
 /* Push what is sealed; @more comes with this very call. */
 static int call_push(struct tx_call *call, bool more)
 {
+	int flags = call->flags | (more ? MSG_MORE : 0);
 	int err;
 
-	err = tx_push(call->sk, call->work,
-		      call->flags | (more ? MSG_MORE : 0));
+	if (call->work->out_bytes)
+		call->corked = more;
+	do {
+		err = tx_push(call->sk, call->work, flags);
+		if (err != -EAGAIN)
+			break;
+		err = call_wait(call);
+	} while (!err);
+
 	if (!err)
 		call->safe = call->sealed;
 	return err;
@@ -664,8 +729,9 @@ static int call_wait_space(struct tx_call *call)
 		err = call_push(call, false);
 		if (err)
 			return err;
-		set_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
-		err = sk_stream_wait_memory(sk, &call->timeo);
+		if (sk_stream_memory_free(sk))
+			continue;
+		err = call_wait(call);
 		if (err)
 			return err;
 	}
@@ -679,9 +745,7 @@ static int call_wait_memory(struct tx_call *call)
 	err = call_push(call, false);
 	if (err)
 		return err;
-	if (!call->timeo)
-		return -ENOMEM;
-	return sk_stream_wait_memory(call->sk, &call->timeo);
+	return call_wait(call);
 }
 
 /* Enough sealed for one push? Not more than TCP has space for, too. */
@@ -691,22 +755,6 @@ static bool batch_full(const struct sock *sk, const struct tlsrec_work *work)
 	       (int)work->out_bytes >= sk_stream_wspace(sk);
 }
 
-static int call_seal(struct tx_call *call)
-{
-	int err;
-
-	while (1) {
-		err = record_seal(call->sk, call->tx, call->work);
-		if (!err)
-			call->sealed = call->copied;
-		if (err != -ENOMEM)
-			return err;
-		err = call_wait_memory(call);
-		if (err)
-			return err;
-	}
-}
-
 /* Seal the open record, if there is one, and make room in the batch. */
 static int call_close_record(struct tx_call *call, bool more)
 {
@@ -714,9 +762,10 @@ static int call_close_record(struct tx_call *call, bool more)
 
 	if (!call->work->rec.open)
 		return 0;
-	err = call_seal(call);
+	err = record_seal(call->sk, call->tx, call->work);
 	if (err)
 		return err;
+	call->sealed = call->copied;
 	if (!batch_full(call->sk, call->work))
 		return 0;
 	return call_push(call, more);
@@ -781,6 +830,9 @@ static int cmsg_record_type(struct msghdr *msg, u8 *type)
 		    msg->msg_flags & MSG_MORE)
 			return -EINVAL;
 		*type = *(u8 *)CMSG_DATA(cmsg);
+		/* No content type, but TLS 1.3's padding. */
+		if (!*type)
+			return -EINVAL;
 		err = 0;
 	}
 
@@ -801,7 +853,8 @@ static int call_begin(struct tx_call *call, u8 type)
 		if (err)
 			return err;
 	}
-	if (rec->open && (type || record_full(rec)))
+	if (rec->open && (type || rec->type != TLSREC_TYPE_DATA ||
+			  record_full(rec)))
 		return call_close_record(call, true);
 	return 0;
 }
@@ -817,18 +870,24 @@ static int call_start(struct tx_call *call)
 
 static void call_end(struct tx_call *call)
 {
-	struct tlsrec_tx *tx = call->tx;
 	struct tx_record *rec = &call->work->rec;
 
 	/* Opened, but nothing came: a fault or a signal. */
 	if (rec->open && !rec->len)
 		record_drop(call->work);
+	tx_settle(call->tx);
+}
 
-	tx->pending = call->work->out_bytes;
-	if (work_idle(call->work)) {
-		tx->work = NULL;
-		work_put(call->work);
-	}
+/* After an error: what was taken goes out as far as it can at once. */
+static void call_rescue(struct tx_call *call, int err)
+{
+	if (!err_keeps(err) && err != -EBADMSG)
+		return;
+	call->timeo = 0;
+	if (!(call->flags & MSG_MORE) && call->copied > call->sealed &&
+	    call->work->rec.open && !record_seal(call->sk, call->tx, call->work))
+		call->sealed = call->copied;
+	call_push(call, false);
 }
 
 static int tx_send(struct sock *sk, struct msghdr *msg)
@@ -840,7 +899,7 @@ static int tx_send(struct sock *sk, struct msghdr *msg)
 		.timeo = sock_sndtimeo(sk, msg->msg_flags & MSG_DONTWAIT),
 	};
 	u8 type = 0;
-	int err, push_err;
+	int err;
 
 	if ((msg->msg_flags & (MSG_MORE | MSG_EOR)) == (MSG_MORE | MSG_EOR))
 		return -EINVAL;
@@ -860,24 +919,30 @@ static int tx_send(struct sock *sk, struct msghdr *msg)
 	err = call_begin(&call, type);
 	if (!err)
 		err = call_write(&call, msg, type ? type : TLSREC_TYPE_DATA);
-	/* Also after an error: what was taken goes out. */
-	if (err && !(call.flags & MSG_MORE) && call.copied > call.sealed &&
-	    call.work->rec.open)
-		record_seal(sk, call.tx, call.work);
-	push_err = call_push(&call, false);
-	if (!err)
-		err = push_err;
+	if (err)
+		call_rescue(&call, err);
+	else
+		err = call_push(&call, false);
+	if (call.corked)
+		call_uncork(&call);
 	call_end(&call);
 give:
-	tlsrec_turn_give(sk, &call.tx->turn);
+	if (tlsrec_turn_give(sk, &call.tx->turn)) {
+		set_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
+		sk->sk_write_space(sk);
+	}
 
 	if (!err)
 		return call.copied;
 	/* What is kept goes out later, unless the connection is dead. */
-	if (call.copied && (err_is_temporary(err) || err == -EFAULT))
+	if (call.copied && err_keeps(err))
 		return call.copied;
-	if (call.safe)
+	if (call.safe) {
+		/* The count is for now and the error for the next call. */
+		if (err != -EPIPE && err != -EBADMSG)
+			WRITE_ONCE(sk->sk_err, -err);
 		return call.safe;
+	}
 	return sk_stream_error(sk, msg->msg_flags, err);
 }
 
@@ -915,22 +980,27 @@ int tlsrec_sendpage(struct sock *sk, struct page *page, int offset,
 }
 #endif
 
-/* Seal and push whatever is left, without waiting. The turn is free. */
+/*
+ * Seal and push whatever is left, without waiting. A writer that sleeps in the
+ * middle of its call goes on with its open record by himself.
+ */
 static void tx_flush(struct sock *sk, struct tlsrec_tx *tx)
 {
-	struct tx_call call = {
-		.sk = sk,
-		.tx = tx,
-		.work = tx->work,
-		.flags = MSG_DONTWAIT | MSG_NOSIGNAL,
-	};
+	struct tlsrec_work *work = tx->work;
+	bool writer = tx->turn.held;
 
-	if (!tx->work)
+	if (!work)
 		return;
-	if (!call_begin(&call, 0))
-		call_close_record(&call, false);
-	call_push(&call, false);
-	call_end(&call);
+
+	/* TCP reports free space from inside the push, too. */
+	tx->turn.held = true;
+	if (!tx_push(sk, work, 0) && !writer && work->rec.open && !tx->err &&
+	    !record_seal(sk, tx, work))
+		tx_push(sk, work, 0);
+	tx->turn.held = writer;
+
+	if (!writer)
+		tx_settle(tx);
 }
 
 /**
@@ -940,13 +1010,11 @@ static void tx_flush(struct sock *sk, struct tlsrec_tx *tx)
 void tlsrec_splice_eof(struct socket *sock)
 {
 	struct sock *sk = sock->sk;
-	struct tlsrec_tx *tx;
 
 	lock_sock(sk);
-	tx = &tlsrec_ctx(sk)->tx;
-	if (!tx->turn.held)
-		tx_flush(sk, tx);
+	tx_flush(sk, &tlsrec_ctx(sk)->tx);
 	release_sock(sk);
+	tlsrec_base_proto(sk)->splice_eof(sock);
 }
 
 /**
@@ -957,23 +1025,23 @@ void tlsrec_write_space(struct sock *sk)
 {
 	struct tlsrec_tx *tx = &tlsrec_ctx(sk)->tx;
 
-	/* A writer in the middle of its call pushes by itself. */
-	if (tx->pending && !tx->turn.held) {
+	/*
+	 * A writer in the middle of its call pushes by itself, and finds an
+	 * error by itself. Without scatter-gather TCP would copy, through
+	 * memory that belongs to the task that is running.
+	 */
+	if (tx->pending && !tx->turn.held && !sk->sk_err &&
+	    sk->sk_route_caps & NETIF_F_SG) {
 		gfp_t gfp = sk->sk_allocation;
 
 		/* This may be softirq, where TCP must not sleep for memory. */
 		sk->sk_allocation = GFP_ATOMIC;
 		/* TCP reports free space from inside the push, too. */
 		tx->turn.held = true;
-		tx_push(sk, tx->work, MSG_DONTWAIT | MSG_NOSIGNAL);
+		tx_push(sk, tx->work, 0);
 		tx->turn.held = false;
 		sk->sk_allocation = gfp;
-
-		tx->pending = tx->work->out_bytes;
-		if (work_idle(tx->work)) {
-			work_put(tx->work);
-			tx->work = NULL;
-		}
+		tx_settle(tx);
 	}
 
 	tx->saved_write_space(sk);
@@ -1002,9 +1070,6 @@ void tlsrec_tx_finish(struct sock *sk, struct tlsrec_tx *tx)
 	struct tcp_sock *tp = tcp_sk(sk);
 	int sndbuf = sk->sk_sndbuf;
 	u32 lowat = tp->notsent_lowat;
-
-	if (!tx->work || tx->turn.held)
-		return;
 
 	WRITE_ONCE(sk->sk_sndbuf, INT_MAX);
 	WRITE_ONCE(tp->notsent_lowat, UINT_MAX);

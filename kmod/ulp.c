@@ -59,8 +59,17 @@ static int tlsrec_disconnect(struct sock *sk, int flags)
 
 static void tlsrec_shutdown(struct sock *sk, int how)
 {
-	if (how & SEND_SHUTDOWN)
-		tlsrec_tx_finish(sk, &tlsrec_ctx(sk)->tx);
+	struct tlsrec_tx *tx = &tlsrec_ctx(sk)->tx;
+
+	if (how & SEND_SHUTDOWN && tx->work) {
+		/*
+		 * The flag is set already and TCP would refuse our last words;
+		 * after an earlier FIN it refuses them by its state.
+		 */
+		WRITE_ONCE(sk->sk_shutdown, sk->sk_shutdown & ~SEND_SHUTDOWN);
+		tlsrec_tx_finish(sk, tx);
+		WRITE_ONCE(sk->sk_shutdown, sk->sk_shutdown | SEND_SHUTDOWN);
+	}
 	tlsrec_base_proto(sk)->shutdown(sk, how);
 }
 
@@ -126,12 +135,19 @@ static void prot_add_rx(struct proto *prot)
 	prot->sock_is_readable = tlsrec_sock_is_readable;
 }
 
+/* Not NULL: NVMe over TCP calls it without looking. */
+static int no_read_sock(struct sock *sk, read_descriptor_t *desc,
+			sk_read_actor_t actor)
+{
+	return -EOPNOTSUPP;
+}
+
 static void ops_add_rx(struct proto_ops *ops)
 {
 	ops->poll = tlsrec_poll;
 	ops->splice_read = tlsrec_splice_read;
 	/* In-kernel shortcuts into TCP would read ciphertext. */
-	ops->read_sock = NULL;
+	ops->read_sock = no_read_sock;
 	ops->read_skb = NULL;
 	ops->mmap = sock_no_mmap;
 }
@@ -207,21 +223,31 @@ void tlsrec_update_proto(struct sock *sk, const struct tlsrec_ctx *ctx)
 	WRITE_ONCE(sk->sk_prot, &f->prot[tx][rx]);
 }
 
+/**
+ * tlsrec_in_sockmap() - has BPF put the socket into a sockmap?
+ * @sk: a socket
+ */
+bool tlsrec_in_sockmap(const struct sock *sk)
+{
+	bool yes;
+
+	rcu_read_lock();
+	yes = sk_psock(sk);
+	rcu_read_unlock();
+	return yes;
+}
+
 /* setsockopt(TCP_ULP); the socket is locked. */
 static int ulp_init(struct sock *sk)
 {
 	struct tlsrec_ctx *ctx;
-	bool in_sockmap;
 	int err;
 
 	/* A listener's children would share the context. */
 	if (sk->sk_state != TCP_ESTABLISHED)
 		return -ENOTCONN;
 
-	rcu_read_lock();
-	in_sockmap = sk_psock(sk);
-	rcu_read_unlock();
-	if (in_sockmap)
+	if (tlsrec_in_sockmap(sk))
 		return -EINVAL;
 
 	err = family_build(sk);
