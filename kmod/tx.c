@@ -710,7 +710,7 @@ static int call_push(struct tx_call *call, bool more)
 		err = call_wait(call);
 	} while (!err);
 
-	if (!err)
+	if (!call->work->out_bytes)
 		call->safe = call->sealed;
 	return err;
 }
