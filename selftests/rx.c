@@ -1806,6 +1806,70 @@ TEST_F(rx, urgent_bytes)
 	tt_poll(self->sk, POLLIN, 0);
 }
 
+/*
+ * A second urgent pointer makes TCP step over the first urgent byte by itself: what was the header before is none now. The
+ * reader may see an error, but may not go round for ever.
+ */
+TEST_F(rx, urgent_twice_in_header)
+{
+	for (int in_line = 0; in_line < 3; in_line++) {
+		struct tt_key k = self->k;
+		uint8_t rec[1000], buf[1000];
+		struct tt_rec r = { .type = TT_DATA, .data = buf, .len = 771 };
+		int fd[2];
+		size_t n;
+
+		tt_tcp_pair(variant->family, fd);
+		tt_install(fd[1], &self->back, &k);
+		/* 2: as the module leaves it */
+		if (in_line < 2)
+			tt_sockopt(fd[1], SOL_SOCKET, SO_OOBINLINE, in_line);
+		tt_fill(buf, sizeof(buf), 0);
+		n = tt_seal(&k, &r, rec);
+		ASSERT_EQ(1, send(fd[0], rec, 1, MSG_OOB));
+		ASSERT_EQ(20, send(fd[0], rec + 1, 20, 0));
+		usleep(20000);
+		EXPECT_ERR(EAGAIN, recv(fd[1], buf, sizeof(buf), MSG_DONTWAIT));
+		ASSERT_EQ(1, send(fd[0], rec + 21, 1, MSG_OOB));
+		ASSERT_EQ(n - 22, send(fd[0], rec + 22, n - 22, 0));
+		usleep(20000);
+		for (int i = 0; i < 5; i++) {
+			ssize_t got = recv(fd[1], buf, sizeof(buf), MSG_DONTWAIT);
+
+			if (got > 0) {
+				EXPECT_EQ(771, got);
+				EXPECT_BYTES(buf, got, 0);
+			}
+			tt_poll(fd[1], POLLIN, 0);
+		}
+		shutdown(fd[0], SHUT_WR);
+		EXPECT_GE(0, recv(fd[1], buf, sizeof(buf), 0));
+		close(fd[0]);
+		close(fd[1]);
+	}
+}
+
+/* half closed on our side, as clients do after their request: poll tells the truth all the same */
+TEST_F(rx, poll_after_shutdown_write)
+{
+	uint8_t rec[400], buf[400];
+	size_t n = make(self, rec, TT_DATA, 300, 0, 0);
+
+	wire(self, rec, 100);
+	arrived(self);
+	ASSERT_EQ(0, shutdown(self->sk, SHUT_WR));
+	usleep(20000);
+	EXPECT_EQ(0, tt_poll(self->sk, POLLIN | POLLRDNORM, 0));
+	wire(self, rec + 100, n - 100);
+	EXPECT_EQ(POLLIN, tt_poll(self->sk, POLLIN, 10000));
+	ASSERT_EQ(300, recv(self->sk, buf, sizeof(buf), MSG_DONTWAIT));
+	EXPECT_BYTES(buf, 300, 0);
+	EXPECT_EQ(0, tt_poll(self->sk, POLLIN, 0));
+	shutdown(self->peer, SHUT_WR);
+	EXPECT_NE(0, tt_poll(self->sk, POLLIN, 10000) & POLLIN);
+	EXPECT_EQ(0, recv(self->sk, buf, sizeof(buf), 0));
+}
+
 TEST_F(rx, urgent_garbage_header)
 {
 	uint8_t rec[10], buf[100];

@@ -1218,6 +1218,73 @@ TEST_F(tx, reset_while_waiting)
 	EXPECT_EQ(-1, send(self->sk, big, 10, MSG_NOSIGNAL));
 }
 
+/* what send() took is sent before the end of the stream, whichever end it is */
+TEST_F(tx, full_buffer_then_end)
+{
+	size_t chunk = 16384 * 3 + 100;
+	uint8_t *data = malloc(chunk);
+
+	for (int how = 0; how < 6; how++) {
+		struct sockaddr_storage addr;
+		struct tt_key k = self->k, rd = self->k;
+		socklen_t len;
+		size_t sent = 0, got = 0;
+		int l = tt_listener(variant->family, &addr, &len), fd[2];
+
+		/* a small window from the first segment on makes small segments, and updates of it in the midst of a push */
+		if (how >= 2)
+			tt_sockopt(l, SOL_SOCKET, SO_RCVBUF, how < 4 ? 1 : 10000);
+		fd[0] = tt_connect(variant->family, &addr, len);
+		fd[1] = accept(l, NULL, NULL);
+		close(l);
+		tt_sockopt(fd[0], SOL_SOCKET, SO_SNDBUF, 30000);
+		tt_install(fd[0], &k, NULL);
+		for (;;) {
+			ssize_t n;
+
+			tt_fill(data, chunk, sent);
+			n = send(fd[0], data, chunk, MSG_DONTWAIT);
+			if (n < 0)
+				break;
+			sent += n;
+		}
+		ASSERT_EQ(EAGAIN, errno);
+		if (how & 1)
+			close(fd[0]);
+		else {
+			ASSERT_EQ(0, shutdown(fd[0], SHUT_WR));
+		}
+		for (; got < sent; got += self->o->len) {
+			ASSERT_EQ(1, tt_recv_rec(fd[1], &rd, self->o)) TH_LOG("how %d: %zu of %zu bytes", how, got, sent);
+			ASSERT_BYTES(self->o->data, self->o->len, got);
+		}
+		EXPECT_EQ(sent, got);
+		EXPECT_EQ(0, tt_recv_rec(fd[1], &rd, self->o));
+		if (!(how & 1))
+			close(fd[0]);
+		close(fd[1]);
+	}
+	free(data);
+}
+
+/* one time-out for one call, however many records it tries to send */
+TEST_F(tx, sndtimeo_once)
+{
+	static uint8_t big[1000000];
+	struct timeval tv = { .tv_sec = 5 };
+	uint64_t t0, t1;
+
+	if (variant->version != TLS_1_3_VERSION || variant->family != TT_IP4)
+		SKIP(return, "slow: in one variant only");
+	tt_sockopt(self->sk, SOL_SOCKET, SO_SNDBUF, 100000);
+	ASSERT_EQ(0, setsockopt(self->sk, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv)));
+	t0 = tt_now_ms();
+	while (send(self->sk, big, sizeof(big), 0) == sizeof(big))
+		t0 = tt_now_ms();
+	t1 = tt_now_ms();
+	EXPECT_GT(9500, t1 - t0);
+}
+
 static volatile sig_atomic_t pipes;
 
 static void on_pipe(int sig)
@@ -1238,6 +1305,26 @@ TEST_F(tx, sigpipe)
 	EXPECT_EQ(1, pipes);
 	EXPECT_ERR(EPIPE, write(self->sk, "x", 1));
 	EXPECT_EQ(2, pipes);
+}
+
+/* a reset is told as such, once, to a writer with records that TCP did not take; SIGPIPE is for those who go on */
+TEST_F(tx, reset_with_full_buffer)
+{
+	struct sigaction sa = { .sa_handler = on_pipe };
+	static uint8_t big[100000];
+
+	ASSERT_EQ(0, sigaction(SIGPIPE, &sa, NULL));
+	tt_sockopt(self->sk, SOL_SOCKET, SO_SNDBUF, 20000);
+	while (send(self->sk, big, sizeof(big), MSG_DONTWAIT) > 0)
+		;
+	ASSERT_EQ(EAGAIN, errno);
+	reset(self->peer);
+	self->peer = -1;
+	ASSERT_NE(0, tt_poll(self->sk, POLLERR, 10000) & POLLERR);
+	EXPECT_ERR(ECONNRESET, send(self->sk, big, 10, 0));
+	EXPECT_EQ(0, pipes);
+	EXPECT_ERR(EPIPE, send(self->sk, big, 10, 0));
+	EXPECT_EQ(1, pipes);
 }
 
 /* memory that is not there: what was counted is on the wire, and nothing else */
