@@ -49,7 +49,7 @@ s_server ec
 check "a good certificate is taken" page_comes
 check "also by address" timeout 60 tlsrec trace --brief --ulp "$ULP" --cafile "$PKI/ca.pem" "127.0.0.1:$port"
 check "also by IPv6 address" timeout 60 tlsrec trace --brief --ulp "$ULP" --cafile "$PKI/ca.pem" "[::1]:$port"
-refused "an unknown root" 'not among the trusted roots' --cafile "$PKI/self.pem"
+refused "an unknown root" 'neither among the trusted roots' --cafile "$PKI/self.pem"
 refused "another name than wanted" 'elsewhere.example' --name elsewhere.example
 check "--no-verify connects all the same" page_comes --no-verify --cafile "$PKI/self.pem"
 not_verified() { connect --no-verify --cafile "$PKI/self.pem" 2>&1 >/dev/null | grep -q 'NOT VERIFIED'; }
