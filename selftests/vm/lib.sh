@@ -7,8 +7,6 @@ TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 VM=$TOP/selftests/vm
 BUILD=$TOP/build
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/tlsrec
-MIRROR=${TLSREC_MIRROR:-http://deb.debian.org/debian}
-MIRROR_SECURITY=${TLSREC_MIRROR_SECURITY:-http://deb.debian.org/debian-security}
 # Where depmod is; not every user looks there.
 PATH=$PATH:/usr/sbin:/sbin
 STOCK_KERNELS="6.1 6.12 7.2"
