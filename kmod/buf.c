@@ -66,6 +66,14 @@ struct tlsrec_buf *tlsrec_buf_shrink(struct tlsrec_buf *buf, gfp_t gfp)
 	return small;
 }
 
+/* What a driver left in its context may be key stream. */
+static void buf_free(struct tlsrec_buf *buf)
+{
+	if (buf->order)
+		memzero_explicit(&buf->crypt, sizeof(buf->crypt));
+	put_page(virt_to_page(buf));
+}
+
 /**
  * tlsrec_buf_put() - nobody needs the buffer any more
  * @buf: on no list
@@ -86,7 +94,7 @@ void tlsrec_buf_put(struct tlsrec_buf *buf)
 		if (!this_cpu_cmpxchg(buf_cache, NULL, buf))
 			return;
 	}
-	put_page(page);
+	buf_free(buf);
 }
 
 void tlsrec_buf_exit(void)
@@ -95,5 +103,5 @@ void tlsrec_buf_exit(void)
 
 	for_each_possible_cpu(cpu)
 		if (per_cpu(buf_cache, cpu))
-			put_page(virt_to_page(per_cpu(buf_cache, cpu)));
+			buf_free(per_cpu(buf_cache, cpu));
 }

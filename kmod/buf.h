@@ -17,8 +17,8 @@
 
 enum {
 	TLSREC_BUF_ORDER	= 3,
-	/* A multiple of the cipher block, behind the description. */
-	TLSREC_BUF_PAYLOAD	= 2048,
+	/* The start of a page, behind the description. */
+	TLSREC_BUF_PAYLOAD	= 4096,
 };
 
 /**

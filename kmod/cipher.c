@@ -7,37 +7,42 @@
 #include "cipher.h"
 #include "compat.h"
 
+/* RFC 3610 2.3: the bytes that count blocks, less one; the nonce has 12. */
+enum { CCM_FLAGS = 15 - TLSREC_NONCE_SIZE - 1 };
+
+#define CIPHER(name, ...) {					\
+	.type		= TLS_CIPHER_##name,			\
+	.key_size	= TLS_CIPHER_##name##_KEY_SIZE,		\
+	.salt_size	= TLS_CIPHER_##name##_SALT_SIZE,	\
+	.iv_size	= TLS_CIPHER_##name##_IV_SIZE,		\
+	__VA_ARGS__						\
+}
+
+/* RFC 5288, 6655, 7905, 8998 and 6209; the last is of TLS 1.2 alone. */
 static const struct tlsrec_cipher ciphers[] = {
-	{
-		.type		= TLS_CIPHER_AES_GCM_128,
-		.alg		= "gcm(aes)",
-		.key_size	= TLS_CIPHER_AES_GCM_128_KEY_SIZE,
-		.salt_size	= TLS_CIPHER_AES_GCM_128_SALT_SIZE,
-		.iv_size	= TLS_CIPHER_AES_GCM_128_IV_SIZE,
-		.explicit_nonce	= 8,
-	},
-	{
-		.type		= TLS_CIPHER_AES_GCM_256,
-		.alg		= "gcm(aes)",
-		.key_size	= TLS_CIPHER_AES_GCM_256_KEY_SIZE,
-		.salt_size	= TLS_CIPHER_AES_GCM_256_SALT_SIZE,
-		.iv_size	= TLS_CIPHER_AES_GCM_256_IV_SIZE,
-		.explicit_nonce	= 8,
-	},
+	CIPHER(AES_GCM_128, .alg = "gcm(aes)", .explicit_nonce = 8),
+	CIPHER(AES_GCM_256, .alg = "gcm(aes)", .explicit_nonce = 8),
+	CIPHER(AES_CCM_128, .alg = "ccm(aes)", .explicit_nonce = 8,
+	       .ccm_flags = CCM_FLAGS),
+	CIPHER(CHACHA20_POLY1305, .alg = "rfc7539(chacha20,poly1305)"),
+	CIPHER(SM4_GCM, .alg = "gcm(sm4)", .explicit_nonce = 8),
+	CIPHER(SM4_CCM, .alg = "ccm(sm4)", .explicit_nonce = 8,
+	       .ccm_flags = CCM_FLAGS),
+	CIPHER(ARIA_GCM_128, .alg = "gcm(aria)", .explicit_nonce = 8,
+	       .only_tls12 = true),
+	CIPHER(ARIA_GCM_256, .alg = "gcm(aria)", .explicit_nonce = 8,
+	       .only_tls12 = true),
 };
 
 /*
  * Every struct tls12_crypto_info_* is a struct tls_crypto_info and then, all
  * bytes, iv, key, salt and an 8-byte sequence number.
  */
-static size_t iv_off(const struct tlsrec_cipher *c)
-{
-	return sizeof(struct tls_crypto_info);
-}
+enum { IV_OFF = sizeof(struct tls_crypto_info) };
 
 static size_t key_off(const struct tlsrec_cipher *c)
 {
-	return iv_off(c) + c->iv_size;
+	return IV_OFF + c->iv_size;
 }
 
 static size_t salt_off(const struct tlsrec_cipher *c)
@@ -115,18 +120,19 @@ const char *tlsrec_cipher_probe(bool *generic)
 
 /**
  * tlsrec_key_set() - set up a direction from what setsockopt() brought
- * @key: zeroed
+ * @key: zeroed, or in use with the same cipher and version
  * @info: struct tls12_crypto_info_* of a known cipher and version
  *
  * Return: 0, or -ENOENT (no such algorithm in this kernel), -EOPNOTSUPP (a
  * driver that needs more memory than tlsrec gives), -ENOMEM, or what the
- * driver says. @key is unchanged then.
+ * driver says. @key is unchanged then. Nothing that put_info() reads without the
+ * lock changes when @key was in use.
  */
 int tlsrec_key_set(struct tlsrec_key *key, const void *info)
 {
 	const struct tls_crypto_info *ci = info;
 	const struct tlsrec_cipher *c = tlsrec_cipher_find(ci->cipher_type);
-	struct crypto_aead *aead;
+	struct crypto_aead *aead, *old = key->aead;
 	int err;
 
 	/*
@@ -150,13 +156,16 @@ int tlsrec_key_set(struct tlsrec_key *key, const void *info)
 	tlsrec_format_init(&key->fmt, ci->version == TLS_1_3_VERSION,
 			   c->explicit_nonce);
 	memcpy(key->iv, info + salt_off(c), c->salt_size);
-	memcpy(key->iv + c->salt_size, info + iv_off(c), c->iv_size);
+	memcpy(key->iv + c->salt_size, info + IV_OFF, c->iv_size);
 	memcpy(key->key, info + key_off(c), c->key_size);
 	key->seq = get_unaligned_be64(info + seq_off(c));
+	key->exhausted = false;
 	key->version = ci->version;
 	key->aead = aead;
 	/* Pairs with the acquire in key_cipher(), which has no lock. */
 	smp_store_release(&key->cipher, c);
+	if (old)
+		crypto_free_aead(old);
 	return 0;
 
 err_aead:
@@ -177,7 +186,7 @@ void tlsrec_key_get(const struct tlsrec_key *key, void *info)
 	ci->version = key->version;
 	ci->cipher_type = c->type;
 	memcpy(info + salt_off(c), key->iv, c->salt_size);
-	memcpy(info + iv_off(c), key->iv + c->salt_size, c->iv_size);
+	memcpy(info + IV_OFF, key->iv + c->salt_size, c->iv_size);
 	memcpy(info + key_off(c), key->key, c->key_size);
 	put_unaligned_be64(key->seq, info + seq_off(c));
 }
@@ -215,8 +224,13 @@ int tlsrec_crypt(struct tlsrec_key *key, struct tlsrec_crypt *crypt,
 		 bool encrypt, struct scatterlist *src,
 		 struct scatterlist *dst, unsigned int len)
 {
+	u8 ccm_flags = key->cipher->ccm_flags;
 	struct aead_request *req = &crypt->req;
+	u8 *iv = tlsrec_crypt_nonce(crypt);
 	int err;
+
+	if (ccm_flags)
+		*--iv = ccm_flags;
 
 	crypto_init_wait(&crypt->wait);
 	aead_request_set_tfm(req, key->aead);
@@ -224,7 +238,7 @@ int tlsrec_crypt(struct tlsrec_key *key, struct tlsrec_crypt *crypt,
 				  CRYPTO_TFM_REQ_MAY_SLEEP,
 				  crypto_req_done, &crypt->wait);
 	aead_request_set_ad(req, key->fmt.aad);
-	aead_request_set_crypt(req, src, dst, len, crypt->nonce);
+	aead_request_set_crypt(req, src, dst, len, iv);
 
 	err = encrypt ? crypto_aead_encrypt(req) : crypto_aead_decrypt(req);
 

@@ -18,9 +18,11 @@ enum {
 	TLSREC_MAX_INFO	= sizeof(struct tls12_crypto_info_aes_gcm_256),
 	/*
 	 * Room for the context of an AEAD request. The software AEADs want
-	 * 100 to 600 bytes; a driver that wants more is refused.
+	 * 100 to 600 bytes, ARIA's with AVX-512 keep 1 KiB of key stream there
+	 * besides; a driver that wants more is refused.
 	 */
-	TLSREC_MAX_REQSIZE = 1024,
+	TLSREC_MAX_REQSIZE = 2048,
+	TLSREC_IV_FRONT	= 8,
 };
 
 /**
@@ -31,6 +33,8 @@ enum {
  * @salt_size: bytes of IV in the salt field
  * @iv_size: bytes of IV in the iv field, with the salt TLSREC_NONCE_SIZE
  * @explicit_nonce: bytes of nonce sent with each record under TLS 1.2
+ * @ccm_flags: what the kernel's CCM wants in front of the nonce, 0 for others
+ * @only_tls12: TLS 1.3 does not have it
  */
 struct tlsrec_cipher {
 	u16		type;
@@ -39,6 +43,8 @@ struct tlsrec_cipher {
 	u8		salt_size;
 	u8		iv_size;
 	u8		explicit_nonce;
+	u8		ccm_flags;
+	bool		only_tls12;
 };
 
 /**
@@ -49,7 +55,7 @@ struct tlsrec_cipher {
  * @fmt: layout of records
  * @exhausted: the record with the last sequence number was used
  * @seq: sequence number of the next record
- * @iv: salt and iv; under TLS 1.2 the iv part is the next explicit nonce
+ * @iv: salt and iv; where there is an explicit nonce, iv is the next one
  * @key: kept for getsockopt()
  */
 struct tlsrec_key {
@@ -66,7 +72,8 @@ struct tlsrec_key {
 /**
  * struct tlsrec_crypt - what one cipher operation needs besides its data
  * @wait: completion of the request
- * @nonce: nonce of the record, where a driver may fetch it from
+ * @iv: room for CCM's flags, nonce of the record, and room for CCM's counter,
+ *	where a driver may fetch and count; see tlsrec_crypt_nonce()
  * @aad: additional data of the record
  * @req: the request; its context follows
  * @ctx: room for that context
@@ -75,11 +82,17 @@ struct tlsrec_key {
  */
 struct tlsrec_crypt {
 	struct crypto_wait	wait;
-	u8			nonce[16];
+	u8			iv[TLSREC_IV_FRONT + TLSREC_NONCE_SIZE + 4];
 	u8			aad[16];
 	struct aead_request	req;
 	u8			ctx[TLSREC_MAX_REQSIZE];
 };
+
+/* Where the nonce goes: aligned, with room in front. */
+static inline u8 *tlsrec_crypt_nonce(struct tlsrec_crypt *crypt)
+{
+	return crypt->iv + TLSREC_IV_FRONT;
+}
 
 const struct tlsrec_cipher *tlsrec_cipher_find(u16 type);
 size_t tlsrec_cipher_info_size(const struct tlsrec_cipher *c);

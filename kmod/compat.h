@@ -25,7 +25,8 @@
 
 /* Newer than the <linux/tls.h> of some of the kernels. */
 #ifndef TLS_TX_MAX_PAYLOAD_LEN
-#define TLS_TX_MAX_PAYLOAD_LEN	5
+#define TLS_TX_MAX_PAYLOAD_LEN		5
+#define TLS_INFO_TX_MAX_PAYLOAD_LEN	7
 #endif
 
 /* sendpage() gave way to sendmsg(MSG_SPLICE_PAGES) in 6.5. */
@@ -37,6 +38,16 @@
 #define TLSREC_MSG_NOTLAST	0
 #define TLSREC_MSG_POLICY	MSG_SENDPAGE_NOPOLICY
 #endif
+
+/* Packets whose data is in a device's memory came with 6.12. */
+static inline bool tlsrec_frags_readable(const struct sk_buff *skb)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
+	return skb_frags_readable(skb);
+#else
+	return true;
+#endif
+}
 
 /*
  * Functions that struct proto and struct tcp_ulp_ops want with one signature

@@ -25,12 +25,24 @@ static u16 get_be16(const u8 *p)
 	return p[0] << 8 | p[1];
 }
 
+/* Spelled out, compilers see one load or store in them. */
+static u64 get_be64(const u8 *p)
+{
+	return (u64)p[0] << 56 | (u64)p[1] << 48 | (u64)p[2] << 40 |
+	       (u64)p[3] << 32 | (u64)p[4] << 24 | (u64)p[5] << 16 |
+	       (u64)p[6] << 8 | (u64)p[7];
+}
+
 static void put_be64(u8 *p, u64 v)
 {
-	int i;
-
-	for (i = 7; i >= 0; i--, v >>= 8)
-		p[i] = v;
+	p[0] = v >> 56;
+	p[1] = v >> 48;
+	p[2] = v >> 40;
+	p[3] = v >> 32;
+	p[4] = v >> 24;
+	p[5] = v >> 16;
+	p[6] = v >> 8;
+	p[7] = v;
 }
 
 /**
@@ -59,16 +71,11 @@ void tlsrec_format_init(struct tlsrec_format *fmt, bool tls13,
 void tlsrec_nonce(const struct tlsrec_format *fmt, u8 *nonce, const u8 *iv,
 		  u64 seq)
 {
-	u8 be[8];
-	int i;
+	enum { COUNTER = TLSREC_NONCE_SIZE - sizeof(seq) };
 
 	memcpy(nonce, iv, TLSREC_NONCE_SIZE);
-	if (!fmt->nonce_xor)
-		return;
-
-	put_be64(be, seq);
-	for (i = 0; i < 8; i++)
-		nonce[TLSREC_NONCE_SIZE - 8 + i] ^= be[i];
+	if (fmt->nonce_xor)
+		put_be64(nonce + COUNTER, get_be64(iv + COUNTER) ^ seq);
 }
 
 /**
@@ -154,4 +161,41 @@ int tlsrec_inner_content(const u8 *inner, size_t len, u8 *type)
 
 	*type = inner[len - 1];
 	return len - 1;
+}
+
+/**
+ * tlsrec_find_key_update() - look for a KeyUpdate in a handshake record
+ * @hs: place in the stream of messages, which need not end with a record
+ * @data: payload of the record
+ * @len: bytes of it
+ *
+ * Return: whether a KeyUpdate (RFC 8446 4.6.3) ends in these bytes.
+ */
+bool tlsrec_find_key_update(struct tlsrec_handshake *hs, const u8 *data,
+			    size_t len)
+{
+	bool found = false;
+
+	while (len) {
+		size_t n;
+
+		if (hs->have < sizeof(hs->head)) {
+			hs->head[hs->have++] = *data++;
+			len--;
+			if (hs->have < sizeof(hs->head))
+				continue;
+			hs->left = hs->head[1] << 16 | get_be16(hs->head + 2);
+		}
+
+		n = len < hs->left ? len : hs->left;
+		data += n;
+		len -= n;
+		hs->left -= n;
+		if (!hs->left) {
+			found |= hs->head[0] == TLSREC_HANDSHAKE_KEY_UPDATE;
+			hs->have = 0;
+		}
+	}
+
+	return found;
 }

@@ -3,9 +3,10 @@
  * The TLS record format: pure functions on bytes. No socket and no allocation
  * here, so that the same file also compiles into the user-space unit test.
  *
- * TLS 1.2 (RFC 5246 6.2.3.3, RFC 5288 3) on the wire:
+ * TLS 1.2 (RFC 5246 6.2.3.3) on the wire; ChaCha20-Poly1305 (RFC 7905) has no
+ * explicit nonce, GCM and CCM (RFC 5288 3, RFC 6655 3) have eight bytes:
  *
- *	type(1) version(2) length(2) explicit nonce(8) | payload | tag(16)
+ *	type(1) version(2) length(2) explicit nonce(0, 8) | payload | tag(16)
  *
  * TLS 1.3 (RFC 8446 5.2); the inner type and the padding are encrypted:
  *
@@ -25,6 +26,7 @@
 #include <stdint.h>
 typedef uint8_t u8;
 typedef uint16_t u16;
+typedef uint32_t u32;
 typedef uint64_t u64;
 #endif
 
@@ -50,12 +52,15 @@ enum {
 	TLSREC_TYPE_DATA		= 23,
 };
 
+/* Handshake types, RFC 8446 B.3 */
+enum { TLSREC_HANDSHAKE_KEY_UPDATE = 24 };
+
 /**
  * struct tlsrec_format - how records of one version and cipher are laid out
  * @inner_type: bytes of encrypted content type behind the payload (TLS 1.3: 1)
- * @explicit_nonce: bytes of nonce behind the header (TLS 1.2 AES-GCM: 8)
- * @nonce_xor: the nonce is the IV xor the sequence number (RFC 8446 5.3),
- *	otherwise it is the salt followed by the explicit nonce (RFC 5288 3)
+ * @explicit_nonce: bytes of nonce behind the header
+ * @nonce_xor: the nonce is the IV xor the sequence number (RFC 8446 5.3,
+ *	RFC 7905 2), otherwise the salt followed by the explicit nonce
  * @aad: size of the additional authenticated data in bytes
  */
 struct tlsrec_format {
@@ -80,6 +85,20 @@ static inline size_t tlsrec_overhead(const struct tlsrec_format *fmt)
 	return tlsrec_head_size(fmt) + tlsrec_tail_size(fmt);
 }
 
+/**
+ * struct tlsrec_handshake - where in a stream of handshake messages one is
+ * @head: type and length of the message, RFC 8446 4
+ * @have: bytes of @head that have come
+ * @left: bytes of the message that have not, once @head has
+ *
+ * All zero in front of a message.
+ */
+struct tlsrec_handshake {
+	u8	head[4];
+	u8	have;
+	u32	left;
+};
+
 void tlsrec_format_init(struct tlsrec_format *fmt, bool tls13,
 			u8 explicit_nonce);
 void tlsrec_nonce(const struct tlsrec_format *fmt, u8 *nonce, const u8 *iv,
@@ -90,5 +109,7 @@ void tlsrec_put_aad(const struct tlsrec_format *fmt, u8 *aad,
 		    const u8 *header, u64 seq, size_t payload);
 int tlsrec_parse_header(const struct tlsrec_format *fmt, const u8 *header);
 int tlsrec_inner_content(const u8 *inner, size_t len, u8 *type);
+bool tlsrec_find_key_update(struct tlsrec_handshake *hs, const u8 *data,
+			    size_t len);
 
 #endif /* TLSREC_RECORD_H */

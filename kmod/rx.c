@@ -81,7 +81,7 @@ static u32 rx_part_len(const struct tlsrec_rx *rx)
  * @q: cursor
  *
  * Return: size of the whole record in bytes, 0 while its header is not there,
- * or a negative errno, sticky.
+ * -EKEYEXPIRED, or a sticky negative errno.
  */
 static int rx_head_size(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q)
 {
@@ -91,6 +91,8 @@ static int rx_head_size(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q)
 
 	if (rx->err)
 		return rx->err;
+	if (rx->expired)
+		return -EKEYEXPIRED;
 	if (have + rxq_avail(sk, q) < TLSREC_HEADER_SIZE)
 		return 0;
 
@@ -104,10 +106,15 @@ static int rx_head_size(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q)
 	return size;
 }
 
-/* Will the window never open far enough for the rest of the record? */
-static bool rx_window_stuck(const struct sock *sk, const struct rxq *q)
+/*
+ * Will the window never open far enough for the rest of the record? While its
+ * key is missing that is as it should be.
+ */
+static bool rx_window_stuck(const struct sock *sk, const struct tlsrec_rx *rx,
+			    const struct rxq *q)
 {
-	return rxq_avail(sk, q) && tcp_epollin_ready(sk, INT_MAX);
+	return !rx->expired && rxq_avail(sk, q) &&
+	       tcp_epollin_ready(sk, INT_MAX);
 }
 
 /* Find out what is known of the head record, for poll and wake-ups. */
@@ -124,6 +131,9 @@ static void rx_look(struct sock *sk, struct tlsrec_rx *rx)
 	size = rx_head_size(sk, rx, &q);
 	if (size < 0)
 		return;
+	/* Who has put his callback over ours may not call us when it comes. */
+	if (!size && READ_ONCE(sk->sk_data_ready) != tlsrec_data_ready)
+		size = TLSREC_HEADER_SIZE;
 	if (size)
 		head = HEAD_END | (u32)(tcp_sk(sk)->copied_seq + size -
 					rx_part_len(rx));
@@ -131,6 +141,16 @@ static void rx_look(struct sock *sk, struct tlsrec_rx *rx)
 }
 
 /* ---- one record: from the queue to rx->plain ---- */
+
+/*
+ * For a reader, which is a task. Users inside the kernel may say GFP_ATOMIC for
+ * TCP's small needs; a record's buffer would often fail with that.
+ */
+static gfp_t rx_gfp(const struct sock *sk)
+{
+	return gfpflags_allow_blocking(sk->sk_allocation) ? sk->sk_allocation :
+							    GFP_NOIO;
+}
 
 /* Take bytes of the head record out of the queue, until it has @size. */
 static int rx_pull(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q,
@@ -183,7 +203,7 @@ static void rx_settle(struct sock *sk, struct tlsrec_rx *rx, gfp_t gfp)
 	struct rxq q = { };
 
 	rx_look(sk, rx);
-	if (rx_head_ready(sk, rx) || !rx_window_stuck(sk, &q))
+	if (rx_head_ready(sk, rx) || !rx_window_stuck(sk, rx, &q))
 		return;
 	/* Without memory for it a reader has to do it. */
 	if (rx_unstick(sk, rx, &q, gfp))
@@ -196,19 +216,35 @@ static void rx_settle(struct sock *sk, struct tlsrec_rx *rx, gfp_t gfp)
  */
 void tlsrec_data_ready(struct sock *sk)
 {
-	struct tlsrec_rx *rx = &tlsrec_ctx(sk)->rx;
+	struct tlsrec_ctx *ctx = tlsrec_ctx(sk);
+	struct tlsrec_rx *rx;
 	struct rxq q = { };
 
+	/* Somebody who put his callback over ours may call it late. */
+	if (unlikely(!ctx))
+		return;
+
+	rx = &ctx->rx;
 	if (rx->turn.held) {
 		rx_look(sk, rx);
 		/* The reader takes more at a time than we could here. */
-		if (!rx_head_ready(sk, rx) && rx_window_stuck(sk, &q))
+		if (!rx_head_ready(sk, rx) && rx_window_stuck(sk, rx, &q))
 			rx_head_set(rx, rx->head | HEAD_WAKE);
 	} else {
 		rx_settle(sk, rx, GFP_ATOMIC);
 	}
 	if (rx_head_ready(sk, rx) || sk->sk_shutdown & RCV_SHUTDOWN)
 		rx->saved_data_ready(sk);
+}
+
+/* Tell whoever waits: a user inside the kernel if one is on top of us. */
+static void rx_wake(struct sock *sk, const struct tlsrec_rx *rx)
+{
+	void (*data_ready)(struct sock *sk) = READ_ONCE(sk->sk_data_ready);
+
+	if (data_ready == tlsrec_data_ready)
+		data_ready = rx->saved_data_ready;
+	data_ready(sk);
 }
 
 /* Decrypt the record in @buf in place. */
@@ -228,7 +264,7 @@ static int rx_decrypt(struct tlsrec_rx *rx, struct tlsrec_buf *buf)
 	memcpy(iv, rx->key.iv, sizeof(iv));
 	memcpy(iv + TLSREC_NONCE_SIZE - fmt->explicit_nonce,
 	       record + TLSREC_HEADER_SIZE, fmt->explicit_nonce);
-	tlsrec_nonce(fmt, buf->crypt.nonce, iv, rx->key.seq);
+	tlsrec_nonce(fmt, tlsrec_crypt_nonce(&buf->crypt), iv, rx->key.seq);
 	tlsrec_put_aad(fmt, buf->crypt.aad, record, rx->key.seq, sealed);
 
 	sg_set_buf(&buf->sg[0], buf->crypt.aad, fmt->aad);
@@ -274,6 +310,14 @@ static int rx_open_record(struct sock *sk, struct tlsrec_rx *rx)
 	trace_tlsrec_record_rx(sk, rx->key.seq, buf->type, buf->len);
 	tlsrec_key_advance(&rx->key);
 
+	if (unlikely(buf->type == TLSREC_TYPE_HANDSHAKE) &&
+	    rx->key.version == TLS_1_3_VERSION &&
+	    tlsrec_find_key_update(&rx->handshake, tlsrec_buf_data(buf),
+				   buf->len)) {
+		rx->expired = true;
+		tlsrec_stat_add(sk, TLSREC_RX_REKEY_RECEIVED, 1);
+	}
+
 	list_add_tail(&buf->list, &rx->plain);
 	rx->plain_mem += tlsrec_buf_mem(buf);
 	return 0;
@@ -304,7 +348,7 @@ static struct tlsrec_buf *rx_plain_keep(struct sock *sk, struct tlsrec_rx *rx,
  * @q: cursor
  *
  * Return: 1 with the record at the end of rx->plain, 0 when it is not there
- * yet, -ENOMEM, or a sticky errno.
+ * yet, -ENOMEM, -EKEYEXPIRED, or a sticky errno.
  */
 static int rx_try_next(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q)
 {
@@ -317,12 +361,12 @@ static int rx_try_next(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q)
 	if (!size || rx_part_len(rx) + rxq_avail(sk, q) < size) {
 		/* What was taken already may be what the window waits for. */
 		rxq_commit(sk, q);
-		if (!rx_window_stuck(sk, q))
+		if (!rx_window_stuck(sk, rx, q))
 			return 0;
-		return rx_unstick(sk, rx, q, sk->sk_allocation);
+		return rx_unstick(sk, rx, q, rx_gfp(sk));
 	}
 
-	err = rx_pull(sk, rx, q, size, sk->sk_allocation);
+	err = rx_pull(sk, rx, q, size, rx_gfp(sk));
 	if (!err)
 		err = rx_open_record(sk, rx);
 	return err ? err : 1;
@@ -399,7 +443,7 @@ static int rx_next(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q,
 
 	while (1) {
 		ret = rx_try_next(sk, rx, q);
-		if (ret == -ENOMEM)
+		if (ret == -ENOMEM || ret == -EKEYEXPIRED)
 			return ret;
 		if (ret < 0)
 			return copied ? ret : rx_sticky(rx, *timeo);
@@ -471,9 +515,9 @@ static void call_end(struct rx_call *call)
 	/* Pairs with the READ_ONCE() in rx_readable(). */
 	WRITE_ONCE(rx->plain_ready, !!buf);
 	if (!rx->err)
-		rx_settle(call->sk, rx, call->sk->sk_allocation);
+		rx_settle(call->sk, rx, rx_gfp(call->sk));
 	if (tlsrec_turn_give(call->sk, &rx->turn) && rx_readable(call->sk, rx))
-		rx->saved_data_ready(call->sk);
+		rx_wake(call->sk, rx);
 }
 
 /* May a peek decrypt one more record ahead of what was read? */
@@ -493,6 +537,7 @@ static void call_breathe(struct rx_call *call)
 		sk_flush_backlog(call->sk);
 	} else if (call->q.taken >= RX_COMMIT) {
 		rxq_commit(call->sk, &call->q);
+		cond_resched();
 	}
 }
 
@@ -507,8 +552,11 @@ static int call_empty(struct rx_call *call)
 {
 	if (signal_pending(current))
 		return sock_intr_errno(call->timeo);
-	if (++call->empty >= EMPTY_MAX && !call->timeo)
+	if (++call->empty >= EMPTY_MAX && !call->timeo) {
+		/* There may be more, and no event would say so. */
+		call->rx->turn.refused = true;
 		return -EAGAIN;
+	}
 	cond_resched();
 	return 0;
 }
@@ -541,18 +589,21 @@ struct rx_msg {
 static int msg_type(struct rx_msg *m, const struct tlsrec_buf *buf)
 {
 	u8 type = buf->type;
-	int err = 0;
+	int err;
 
 	if (m->type)
 		return m->type == type;
 	if (!type)
 		return -EBADMSG;
 
-	if (m->wants_type)
-		err = put_cmsg(m->msg, SOL_TLS, TLS_GET_RECORD_TYPE,
-			       sizeof(type), &type);
+	/*
+	 * Also without room, for MSG_CTRUNC: by that flag sunrpc knows that it
+	 * has to ask for the type. Application data needs no telling.
+	 */
+	err = put_cmsg(m->msg, SOL_TLS, TLS_GET_RECORD_TYPE, sizeof(type),
+		       &type);
 	if (type != TLSREC_TYPE_DATA &&
-	    (!m->wants_type || err || m->msg->msg_flags & MSG_CTRUNC))
+	    (err || m->msg->msg_flags & MSG_CTRUNC))
 		return -EIO;
 
 	/* An empty record says nothing to one who does not ask for types. */
@@ -662,7 +713,8 @@ static int rx_recvmsg(struct sock *sk, struct msghdr *msg, size_t len,
  * Return: bytes of plaintext, 0 at the end of the stream or for an empty
  * control record, or a negative errno: -EMSGSIZE, -EBADMSG, -EINVAL (sticky,
  * see rx_sticky()), -EIO (a control record and no room for its type; it
- * stays), -EAGAIN, -EINTR, -ERESTARTSYS, -ENOMEM, or the socket's error.
+ * stays), -EKEYEXPIRED (a KeyUpdate was read and TLS_RX not set since),
+ * -EAGAIN, -EINTR, -ERESTARTSYS, -ENOMEM, or the socket's error.
  */
 int tlsrec_recvmsg(struct sock *sk, struct msghdr *msg, size_t len, int flags)
 {
@@ -717,44 +769,69 @@ static ssize_t splice_buf(struct tlsrec_buf *buf, struct pipe_inode_info *pipe,
 	return splice_to_pipe(pipe, &spd);
 }
 
-static ssize_t rx_splice(struct rx_call *call, struct pipe_inode_info *pipe,
-			 size_t len)
+/*
+ * Takes bytes from the front of a record of application data. Returns how many,
+ * 0 or a negative errno to be called no more.
+ */
+typedef ssize_t (*rx_take)(struct rx_call *call, struct tlsrec_buf *buf,
+			   void *arg);
+
+/* Feed @take with application data while @wanted is not zero. */
+static ssize_t rx_feed(struct rx_call *call, rx_take take, void *arg,
+		       const size_t *wanted)
 {
 	struct tlsrec_rx *rx = call->rx;
 	struct tlsrec_buf *buf;
-	ssize_t copied = 0, ret;
+	ssize_t copied = 0, ret = 0;
 
-	while (copied < len) {
+	while (*wanted) {
 		buf = list_first_entry_or_null(&rx->plain, struct tlsrec_buf,
 					       list);
 		if (!buf) {
 			ret = rx_next(call->sk, rx, &call->q, &call->timeo,
 				      copied, 1);
 			if (ret <= 0)
-				return copied ? copied : ret;
+				break;
 			continue;
 		}
-		/* A pipe cannot carry types. */
+		/* There is no way to tell the type. */
+		ret = -EINVAL;
 		if (buf->type != TLSREC_TYPE_DATA)
-			return copied ? copied : -EINVAL;
+			break;
 		if (buf->len) {
-			ret = splice_buf(buf, pipe, len - copied);
+			ret = take(call, buf, arg);
 			if (ret <= 0)
-				return copied ? copied : ret;
+				break;
 			copied += ret;
 			buf->off += ret;
 			buf->len -= ret;
 			if (buf->len)
-				return copied;
+				continue;
 		}
 		rx_plain_del(rx, buf);
 		call_breathe(call);
 		ret = copied ? 0 : call_empty(call);
 		if (ret)
-			return ret;
+			break;
 	}
 
-	return copied;
+	return copied ? copied : ret;
+}
+
+struct rx_splice {
+	struct pipe_inode_info	*pipe;
+	size_t			left;
+};
+
+static ssize_t take_splice(struct rx_call *call, struct tlsrec_buf *buf,
+			   void *arg)
+{
+	struct rx_splice *s = arg;
+	ssize_t n = splice_buf(buf, s->pipe, s->left);
+
+	if (n > 0)
+		s->left -= n;
+	return n;
 }
 
 /**
@@ -766,7 +843,7 @@ static ssize_t rx_splice(struct rx_call *call, struct pipe_inode_info *pipe,
  * @flags: SPLICE_F_*
  *
  * Return: bytes, 0 at the end of the stream, -EINVAL when the next record is
- * not application data, or another negative errno.
+ * not application data, or another negative errno as from recvmsg().
  */
 ssize_t tlsrec_splice_read(struct socket *sock, loff_t *ppos,
 			   struct pipe_inode_info *pipe, size_t len,
@@ -775,16 +852,76 @@ ssize_t tlsrec_splice_read(struct socket *sock, loff_t *ppos,
 	struct sock *sk = sock->sk;
 	bool nonblock = flags & SPLICE_F_NONBLOCK ||
 			(sock->file && sock->file->f_flags & O_NONBLOCK);
+	struct rx_splice s = { .pipe = pipe, .left = len };
 	struct rx_call call;
 	ssize_t ret;
 
 	lock_sock(sk);
 	ret = call_start(&call, sk, nonblock);
 	if (!ret) {
-		ret = rx_splice(&call, pipe, len);
+		ret = rx_feed(&call, take_splice, &s, &s.left);
 		call_end(&call);
 	}
 	release_sock(sk);
+	return ret;
+}
+
+/* ---- readers inside the kernel ---- */
+
+struct rx_actor {
+	read_descriptor_t	*desc;
+	sk_read_actor_t		actor;
+};
+
+/* The actor may keep the packet: it has a reference on the record's pages. */
+static ssize_t take_actor(struct rx_call *call, struct tlsrec_buf *buf,
+			  void *arg)
+{
+	struct rx_actor *a = arg;
+	struct page *page = virt_to_page(buf);
+	struct sk_buff *skb;
+	ssize_t n;
+
+	skb = alloc_skb(0, call->sk->sk_allocation);
+	if (!skb)
+		return -ENOMEM;
+	get_page(page);
+	skb_add_rx_frag(skb, 0, page, buf->off, buf->len, tlsrec_buf_mem(buf));
+	n = a->actor(a->desc, skb, 0, buf->len);
+	consume_skb(skb);
+	return n;
+}
+
+/**
+ * tlsrec_read_sock() - let a function of the kernel's read application data
+ * @sk: locked by the caller, or by softirq, which gets -EAGAIN
+ * @desc: for @actor, which is called while its count is not zero
+ * @actor: takes bytes of a packet and says how many it took
+ *
+ * Never waits for data, but decryption may sleep.
+ *
+ * Return: bytes taken, 0 at the end of the stream, -EINVAL when the next record
+ * is not application data, what @actor returned if it took nothing, or another
+ * negative errno as from recvmsg().
+ */
+int tlsrec_read_sock(struct sock *sk, read_descriptor_t *desc,
+		     sk_read_actor_t actor)
+{
+	struct rx_actor a = { .desc = desc, .actor = actor };
+	struct rx_call call;
+	int ret;
+
+	if (!sock_owned_by_user_nocheck(sk)) {
+		/* By this the stream parser knows to come again as a task. */
+		desc->error = -ENOMEM;
+		return -EAGAIN;
+	}
+
+	ret = call_start(&call, sk, true);
+	if (ret)
+		return ret;
+	ret = rx_feed(&call, take_actor, &a, &desc->count);
+	call_end(&call);
 	return ret;
 }
 
@@ -863,7 +1000,7 @@ int tlsrec_inq(struct sock *sk)
 }
 
 /**
- * tlsrec_rx_start() - the key is set; there may be records already
+ * tlsrec_rx_start() - a key is set; there may be records for it already
  * @sk: locked
  * @rx: receive direction
  */
@@ -871,9 +1008,12 @@ void tlsrec_rx_start(struct sock *sk, struct tlsrec_rx *rx)
 {
 	/* Urgent bytes are part of their record. */
 	sock_set_flag(sk, SOCK_URGINLINE);
-	rx_settle(sk, rx, sk->sk_allocation);
+	/* Messages do not span keys (RFC 8446 5.1). */
+	rx->handshake = (struct tlsrec_handshake){ };
+	rx->expired = false;
+	rx_settle(sk, rx, rx_gfp(sk));
 	if (rx_readable(sk, rx))
-		rx->saved_data_ready(sk);
+		rx_wake(sk, rx);
 }
 
 /* The socket is closed. */

@@ -14,6 +14,8 @@ void tlsrec_rx_exit(void);
 ssize_t tlsrec_splice_read(struct socket *sock, loff_t *ppos,
 			   struct pipe_inode_info *pipe, size_t len,
 			   unsigned int flags);
+int tlsrec_read_sock(struct sock *sk, read_descriptor_t *desc,
+		     sk_read_actor_t actor);
 __poll_t tlsrec_poll(struct file *file, struct socket *sock,
 		     struct poll_table_struct *wait);
 bool tlsrec_sock_is_readable(struct sock *sk);

@@ -1,52 +1,65 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* See rxq.h. */
 
+#include "compat.h"
+#include "copy.h"
 #include "rxq.h"
 
-static int copy(const struct sock *sk, struct rxq *q, void *to, u32 len,
-		bool take)
+/* Is all of the packet in memory that is mapped? */
+static bool is_flat(const struct sk_buff *skb)
 {
-	const struct sk_buff_head *queue = &sk->sk_receive_queue;
-	u32 seq = tcp_sk(sk)->copied_seq + q->taken;
-	struct sk_buff *skb = q->skb;
-	u32 left = len;
+	return !IS_ENABLED(CONFIG_HIGHMEM) && !skb_has_frag_list(skb) &&
+	       tlsrec_frags_readable(skb);
+}
 
-	sock_owned_by_me(sk);
+/*
+ * Copy from one packet, beginning at the cursor's fragment. Packets hold one
+ * record or more in up to 17 fragments: each is found once, not once a record.
+ */
+static int copy_skb(struct rxq *q, void *to, u32 off, u32 len)
+{
+	const struct sk_buff *skb = q->skb;
+	const skb_frag_t *frags = skb_shinfo(skb)->frags;
+	u32 head = skb_headlen(skb);
 
-	if (!skb)
-		skb = skb_peek(queue);
-	while (left) {
-		u32 off, n;
+	if (unlikely(!is_flat(skb)))
+		return skb_copy_bits(skb, off, to, len);
 
-		if (unlikely(!skb))
-			return -EFAULT;
-		/*
-		 * Segments may overlap: the place in each is found from its
-		 * sequence number, not from the end of the one before.
-		 */
-		off = seq - TCP_SKB_CB(skb)->seq;
-		if (off < skb->len) {
-			n = min(left, skb->len - off);
-			if (skb_copy_bits(skb, off, to, n))
-				return -EFAULT;
-			if (take)
-				q->skb = skb;
+	if (off < head) {
+		u32 n = min(len, head - off);
+
+		tlsrec_copy(to, skb->data + off, n);
+		to += n;
+		off += n;
+		len -= n;
+	}
+	if (q->frag_off < head)
+		q->frag_off = head;
+
+	while (len) {
+		const skb_frag_t *frag = &frags[q->frag];
+		u32 size = skb_frag_size(frag);
+		u32 skip = off - q->frag_off;
+
+		if (skip < size) {
+			u32 n = min(len, size - skip);
+
+			tlsrec_copy(to, skb_frag_address(frag) + skip, n);
 			to += n;
-			seq += n;
-			left -= n;
-			if (!left)
+			off += n;
+			len -= n;
+			if (!len)
 				break;
 		}
-		skb = skb_peek_next(skb, queue);
+		q->frag_off += size;
+		q->frag++;
 	}
 
-	if (take)
-		q->taken += len;
 	return 0;
 }
 
 /**
- * rxq_peek() - copy bytes at the cursor and leave the cursor where it is
+ * rxq_copy() - copy bytes at the cursor and move it behind them
  * @sk: locked
  * @q: cursor
  * @to: where to
@@ -54,15 +67,59 @@ static int copy(const struct sock *sk, struct rxq *q, void *to, u32 len,
  *
  * Return: 0, or -EFAULT when the bytes are not there or not readable.
  */
-int rxq_peek(const struct sock *sk, struct rxq *q, void *to, u32 len)
-{
-	return copy(sk, q, to, len, false);
-}
-
-/* The same, and the bytes count as taken. */
 int rxq_copy(const struct sock *sk, struct rxq *q, void *to, u32 len)
 {
-	return copy(sk, q, to, len, true);
+	const struct sk_buff_head *queue = &sk->sk_receive_queue;
+	u32 seq = tcp_sk(sk)->copied_seq + q->taken;
+	u32 left = len;
+
+	sock_owned_by_me(sk);
+
+	if (!q->skb)
+		q->skb = skb_peek(queue);
+	while (left) {
+		u32 off, n;
+
+		if (unlikely(!q->skb))
+			return -EFAULT;
+		/*
+		 * Segments may overlap: the place in each is found from its
+		 * sequence number, not from the end of the one before.
+		 */
+		off = seq - TCP_SKB_CB(q->skb)->seq;
+		if (off < q->skb->len) {
+			n = min(left, q->skb->len - off);
+			if (copy_skb(q, to, off, n))
+				return -EFAULT;
+			to += n;
+			seq += n;
+			left -= n;
+			if (!left)
+				break;
+		}
+		q->skb = skb_peek_next(q->skb, queue);
+		q->frag = 0;
+		q->frag_off = 0;
+	}
+
+	q->taken += len;
+	return 0;
+}
+
+/**
+ * rxq_peek() - copy bytes at the cursor and leave it where it is
+ * @sk: locked
+ * @q: cursor
+ * @to: where to
+ * @len: how many; at most rxq_avail()
+ *
+ * Return: 0, or -EFAULT when the bytes are not there or not readable.
+ */
+int rxq_peek(const struct sock *sk, const struct rxq *q, void *to, u32 len)
+{
+	struct rxq copy = *q;
+
+	return rxq_copy(sk, &copy, to, len);
 }
 
 /**
@@ -74,6 +131,5 @@ void rxq_commit(struct sock *sk, struct rxq *q)
 {
 	if (q->taken)
 		tcp_read_done(sk, q->taken);
-	q->taken = 0;
-	q->skb = NULL;
+	*q = (struct rxq){ };
 }

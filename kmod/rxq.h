@@ -12,10 +12,14 @@
 /**
  * struct rxq - a cursor into the receive queue
  * @skb: where the last copy ended, %NULL for the head of the queue
+ * @frag: fragment of @skb where it ended
+ * @frag_off: offset of that fragment in @skb
  * @taken: bytes copied that TCP does not know of yet
  */
 struct rxq {
 	struct sk_buff	*skb;
+	unsigned int	frag;
+	u32		frag_off;
 	u32		taken;
 };
 
@@ -28,7 +32,7 @@ static inline u32 rxq_avail(const struct sock *sk, const struct rxq *q)
 	return avail && sock_flag(sk, SOCK_DONE) ? avail - 1 : avail;
 }
 
-int rxq_peek(const struct sock *sk, struct rxq *q, void *to, u32 len);
+int rxq_peek(const struct sock *sk, const struct rxq *q, void *to, u32 len);
 int rxq_copy(const struct sock *sk, struct rxq *q, void *to, u32 len);
 void rxq_commit(struct sock *sk, struct rxq *q);
 

@@ -25,9 +25,12 @@ static void swap_callbacks(struct sock *sk, struct tlsrec_ctx *ctx, bool tx)
 	write_unlock_bh(&sk->sk_callback_lock);
 }
 
-/* Fetch and check a struct tls12_crypto_info_*. */
+/*
+ * Fetch and check a struct tls12_crypto_info_*. Cipher and version are those of
+ * @like, if that is set: both directions have the same, and keep them.
+ */
 static int fetch_info(sockptr_t optval, unsigned int optlen,
-		      const struct tlsrec_key *other, void *info)
+		      const struct tlsrec_key *like, void *info)
 {
 	struct tls_crypto_info *ci = info;
 	const struct tlsrec_cipher *cipher;
@@ -40,9 +43,10 @@ static int fetch_info(sockptr_t optval, unsigned int optlen,
 	cipher = tlsrec_cipher_find(ci->cipher_type);
 	if (!cipher || optlen != tlsrec_cipher_info_size(cipher))
 		return -EINVAL;
-	/* Both directions of a connection have one version and cipher. */
-	if (other->cipher &&
-	    (other->cipher != cipher || other->version != ci->version))
+	if (cipher->only_tls12 && ci->version != TLS_1_2_VERSION)
+		return -EINVAL;
+	if (like->cipher &&
+	    (like->cipher != cipher || like->version != ci->version))
 		return -EINVAL;
 
 	if (copy_from_sockptr_offset(ci + 1, optval, sizeof(*ci),
@@ -51,6 +55,39 @@ static int fetch_info(sockptr_t optval, unsigned int optlen,
 	return 0;
 }
 
+/* From now on a direction of the socket is ours. */
+static void take_direction(struct sock *sk, struct tlsrec_ctx *ctx, bool tx)
+{
+	swap_callbacks(sk, ctx, tx);
+	tlsrec_update_proto(sk, ctx);
+	tlsrec_stat_add(sk, tx ? TLSREC_TX_SW : TLSREC_RX_SW, 1);
+	tlsrec_stat_add(sk, tx ? TLSREC_CURR_TX_SW : TLSREC_CURR_RX_SW, 1);
+}
+
+/* May another key follow this one (RFC 8446 4.6.3)? @err is the direction's. */
+static int may_update(const struct tlsrec_key *key, int err)
+{
+	if (key->version != TLS_1_3_VERSION)
+		return -EBUSY;
+	/* A new key does not bring back what was lost under the old one. */
+	return err;
+}
+
+static void count_update(struct sock *sk, bool tx, int err)
+{
+	if (err)
+		tlsrec_stat_add(sk, tx ? TLSREC_TX_REKEY_ERROR :
+					 TLSREC_RX_REKEY_ERROR, 1);
+	else
+		tlsrec_stat_add(sk, tx ? TLSREC_TX_REKEY_OK :
+					 TLSREC_RX_REKEY_OK, 1);
+}
+
+/*
+ * TLS_TX and TLS_RX. What was sealed before goes out under the old key; an open
+ * record is sealed with the new one, since the KeyUpdate that announced it
+ * closed every record before.
+ */
 static int set_key(struct sock *sk, sockptr_t optval, unsigned int optlen,
 		   bool tx)
 {
@@ -58,6 +95,7 @@ static int set_key(struct sock *sk, sockptr_t optval, unsigned int optlen,
 	struct tlsrec_key *key = tx ? &ctx->tx.key : &ctx->rx.key;
 	struct tlsrec_key *other = tx ? &ctx->rx.key : &ctx->tx.key;
 	u8 info[TLSREC_MAX_INFO] __aligned(8);
+	bool update = key->cipher;
 	int err;
 
 	/* skmsg.c would take our state for the in-tree module's. */
@@ -65,20 +103,20 @@ static int set_key(struct sock *sk, sockptr_t optval, unsigned int optlen,
 		return -EINVAL;
 	if (sockptr_is_null(optval) || optlen < sizeof(struct tls_crypto_info))
 		return -EINVAL;
-	if (key->cipher)
-		return -EBUSY;
 
-	err = fetch_info(optval, optlen, other, info);
+	err = update ? may_update(key, tx ? ctx->tx.err : ctx->rx.err) : 0;
+	if (!err)
+		err = fetch_info(optval, optlen, update ? key : other, info);
 	if (!err)
 		err = tlsrec_key_set(key, info);
 	memzero_explicit(info, sizeof(info));
+
+	if (update)
+		count_update(sk, tx, err);
 	if (err)
 		return err;
-
-	swap_callbacks(sk, ctx, tx);
-	tlsrec_update_proto(sk, ctx);
-	tlsrec_stat_add(sk, tx ? TLSREC_TX_SW : TLSREC_RX_SW, 1);
-	tlsrec_stat_add(sk, tx ? TLSREC_CURR_TX_SW : TLSREC_CURR_RX_SW, 1);
+	if (!update)
+		take_direction(sk, ctx, tx);
 	trace_tlsrec_key(sk, tx, key->version, key->cipher->type,
 			 crypto_tfm_alg_driver_name(crypto_aead_tfm(key->aead)));
 	if (!tx)
@@ -139,10 +177,12 @@ static int get_zerocopy_ro(const struct tlsrec_ctx *ctx, char __user *optval,
  * TLS_TX_MAX_PAYLOAD_LEN. The least that RFC 8449 4 lets a peer ask for is 64
  * bytes, which under TLS 1.3 count the content type.
  */
-static int set_max_payload(struct tlsrec_tx *tx, sockptr_t optval,
+static int set_max_payload(struct tlsrec_ctx *ctx, sockptr_t optval,
 			   unsigned int optlen)
 {
-	u16 value, least;
+	bool tls13 = ctx->tx.key.fmt.inner_type || ctx->rx.key.fmt.inner_type;
+	struct tlsrec_tx *tx = &ctx->tx;
+	u16 value;
 
 	if (tlsrec_tx_open(tx))
 		return -EBUSY;
@@ -150,11 +190,11 @@ static int set_max_payload(struct tlsrec_tx *tx, sockptr_t optval,
 		return -EINVAL;
 	if (copy_from_sockptr(&value, optval, sizeof(value)))
 		return -EFAULT;
-	least = TLSREC_MIN_SIZE_LIMIT - tx->key.fmt.inner_type;
-	if (value < least || value > TLSREC_MAX_PAYLOAD)
+	if (value < TLSREC_MIN_SIZE_LIMIT - tls13 || value > TLSREC_MAX_PAYLOAD)
 		return -EINVAL;
 
-	tx->max_payload = value;
+	/* Pairs with the READ_ONCE() in put_info(). */
+	WRITE_ONCE(tx->max_payload, value);
 	return 0;
 }
 
@@ -221,10 +261,14 @@ static int get_no_pad(const struct tlsrec_rx *rx, char __user *optval,
  * @optval: value, see <linux/tls.h>
  * @optlen: its size in bytes
  *
- * Return: 0; -EINVAL (bad version, cipher, length or value, or the two
- * directions disagree), -EFAULT, -EBUSY (the key is set, or a record is open
- * whose size would have to change), -ENOENT (the kernel
- * has no such algorithm), -ENOMEM, -ENOPROTOOPT.
+ * A second TLS_TX or TLS_RX is a key update, of TLS 1.3 alone. After any error
+ * the key in use stays.
+ *
+ * Return: 0; -EINVAL (bad version, cipher, length or value, or not those of the
+ * other direction or the key before), -EFAULT, -EBUSY (a second key under TLS
+ * 1.2, or a record is open whose size would have to change), -EMSGSIZE or
+ * -EBADMSG (the direction has failed already), -ENOENT (the kernel has no such
+ * algorithm), -ENOMEM, -ENOPROTOOPT.
  */
 int tlsrec_setsockopt(struct sock *sk, int level, int optname,
 		      sockptr_t optval, unsigned int optlen)
@@ -250,7 +294,7 @@ int tlsrec_setsockopt(struct sock *sk, int level, int optname,
 		err = set_no_pad(&ctx->rx, optval, optlen);
 		break;
 	case TLS_TX_MAX_PAYLOAD_LEN:
-		err = set_max_payload(&ctx->tx, optval, optlen);
+		err = set_max_payload(ctx, optval, optlen);
 		break;
 	default:
 		err = -ENOPROTOOPT;

@@ -28,7 +28,8 @@ struct tlsrec_work;
  * struct tlsrec_turn - who may work on one direction
  * @held: somebody does; read without the lock by waiters, who check again
  *	under it
- * @refused: somebody who does not wait was sent away with -EAGAIN
+ * @refused: somebody who does not wait was sent away with -EAGAIN though there
+ *	may be something for him
  * @wait: those who want to
  */
 struct tlsrec_turn {
@@ -69,6 +70,8 @@ struct tlsrec_tx {
  *	under the lock, read without it by poll
  * @plain_ready: @plain is not empty; written under the lock, read without it
  *	by poll
+ * @handshake: place in the peer's handshake messages, under TLS 1.3
+ * @expired: a KeyUpdate has come; what follows needs a new key
  * @err: sticky negative errno, reported once everything before it was read
  * @err_reported: @err was returned to a reader
  * @no_pad: value of TLS_RX_EXPECT_NO_PAD
@@ -81,7 +84,9 @@ struct tlsrec_rx {
 	unsigned int		plain_mem;
 	struct tlsrec_buf	*part;
 	u64			head;
+	struct tlsrec_handshake	handshake;
 	bool			plain_ready;
+	bool			expired;
 	bool			err_reported;
 	bool			no_pad;
 	int			err;

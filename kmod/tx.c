@@ -468,7 +468,9 @@ static int record_seal(struct sock *sk, struct tlsrec_tx *tx,
 	u8 *head, *tail;
 	int err;
 
-	if (tx->key.exhausted) {
+	/* The last number is for a control record: a KeyUpdate, an alert. */
+	if (tx->key.exhausted ||
+	    (tx->key.seq == U64_MAX && rec->type == TLSREC_TYPE_DATA)) {
 		err = -EBADMSG;
 		goto fail;
 	}
@@ -509,7 +511,7 @@ static int record_seal(struct sock *sk, struct tlsrec_tx *tx,
 	tlsrec_put_head(fmt, head, rec->type, rec->len,
 			tx->key.iv + TLSREC_NONCE_SIZE - TLSREC_MAX_EXPLICIT);
 	tlsrec_put_aad(fmt, crypt->aad, head, tx->key.seq, rec->len);
-	tlsrec_nonce(fmt, crypt->nonce, tx->key.iv, tx->key.seq);
+	tlsrec_nonce(fmt, tlsrec_crypt_nonce(crypt), tx->key.iv, tx->key.seq);
 
 	src = rec->spliced ? work->src : work->dst;
 	sg_mark_end(&work->src[nsrc - 1]);
@@ -598,23 +600,31 @@ static void out_drop(struct tlsrec_work *work)
  * Hand the batch to TCP, without waiting. Returns 0 when all of it was taken,
  * else a negative errno with the rest kept.
  */
-static int tx_push(struct sock *sk, struct tlsrec_work *work, int flags)
+static int tx_push(struct sock *sk, struct tlsrec_tx *tx, int flags)
 {
+	struct tlsrec_work *work = tx->work;
+	bool held = tx->turn.held;
+	int ret = 0;
+
 	flags &= MSG_MORE | TLSREC_MSG_NOTLAST;
 	/* Who waits, and who gets a signal, is decided by the caller. */
 	flags |= MSG_DONTWAIT | MSG_NOSIGNAL;
 
+	/* TCP reports free space from inside of this, too. */
+	tx->turn.held = true;
 	while (work->out_bytes) {
-		int ret = tlsrec_push_pages(sk, work->out + work->out_first,
-					    work->out_nr - work->out_first,
-					    work->out_bytes, flags);
-
+		ret = tlsrec_push_pages(sk, work->out + work->out_first,
+					work->out_nr - work->out_first,
+					work->out_bytes, flags);
 		if (ret <= 0)
-			return ret ? ret : -EAGAIN;
+			break;
 		out_advance(work, ret);
 	}
+	tx->turn.held = held;
 
-	return 0;
+	if (!work->out_bytes)
+		return 0;
+	return ret ? ret : -EAGAIN;
 }
 
 /* The connection lives: what was taken from the program goes out in time. */
@@ -622,6 +632,16 @@ static bool err_keeps(int err)
 {
 	return err == -EAGAIN || err == -EINTR || err == -ERESTARTSYS ||
 	       err == -ENOMEM || err == -ENOBUFS || err == -EFAULT;
+}
+
+/*
+ * An error that this call does not report is for the next one: TCP tells it
+ * only once, and a reader would take the reset for the end of the stream.
+ */
+static void tx_keep_error(struct sock *sk, int err)
+{
+	if (err && !err_keeps(err) && err != -EPIPE && err != -EBADMSG)
+		WRITE_ONCE(sk->sk_err, -err);
 }
 
 /* Nobody works on it now: the socket keeps the work area only if it must. */
@@ -704,7 +724,7 @@ static int call_push(struct tx_call *call, bool more)
 	if (call->work->out_bytes)
 		call->corked = more;
 	do {
-		err = tx_push(call->sk, call->work, flags);
+		err = tx_push(call->sk, call->tx, flags);
 		if (err != -EAGAIN)
 			break;
 		err = call_wait(call);
@@ -775,8 +795,13 @@ static int call_write(struct tx_call *call, struct msghdr *msg, u8 type)
 {
 	const struct tlsrec_format *fmt = &call->tx->key.fmt;
 	bool more = call->flags & (MSG_MORE | TLSREC_MSG_NOTLAST);
+	/*
+	 * CCM reads the payload twice, and somebody may write to the pages in
+	 * between: the tag would not be that of the bytes sent.
+	 */
 	bool splice = call->flags & MSG_SPLICE_PAGES &&
-		      iov_iter_is_bvec(&msg->msg_iter);
+		      iov_iter_is_bvec(&msg->msg_iter) &&
+		      !call->tx->key.cipher->ccm_flags;
 	struct tlsrec_work *work = call->work;
 	int n, err;
 
@@ -875,6 +900,10 @@ static void call_end(struct tx_call *call)
 	/* Opened, but nothing came: a fault or a signal. */
 	if (rec->open && !rec->len)
 		record_drop(call->work);
+	/* Users inside the kernel put callbacks of their own over ours. */
+	if (call->work->out_bytes &&
+	    call->sk->sk_write_space != tlsrec_write_space)
+		tlsrec_tx_force(call->sk, call->tx);
 	tx_settle(call->tx);
 }
 
@@ -887,7 +916,7 @@ static void call_rescue(struct tx_call *call, int err)
 	if (!(call->flags & MSG_MORE) && call->copied > call->sealed &&
 	    call->work->rec.open && !record_seal(call->sk, call->tx, call->work))
 		call->sealed = call->copied;
-	call_push(call, false);
+	tx_keep_error(call->sk, call_push(call, false));
 }
 
 static int tx_send(struct sock *sk, struct msghdr *msg)
@@ -938,9 +967,7 @@ give:
 	if (call.copied && err_keeps(err))
 		return call.copied;
 	if (call.safe) {
-		/* The count is for now and the error for the next call. */
-		if (err != -EPIPE && err != -EBADMSG)
-			WRITE_ONCE(sk->sk_err, -err);
+		tx_keep_error(sk, err);
 		return call.safe;
 	}
 	return sk_stream_error(sk, msg->msg_flags, err);
@@ -987,19 +1014,18 @@ int tlsrec_sendpage(struct sock *sk, struct page *page, int offset,
 static void tx_flush(struct sock *sk, struct tlsrec_tx *tx)
 {
 	struct tlsrec_work *work = tx->work;
-	bool writer = tx->turn.held;
+	int err;
 
-	if (!work)
+	if (!work || sk->sk_err)
 		return;
 
-	/* TCP reports free space from inside the push, too. */
-	tx->turn.held = true;
-	if (!tx_push(sk, work, 0) && !writer && work->rec.open && !tx->err &&
+	err = tx_push(sk, tx, 0);
+	if (!err && !tx->turn.held && work->rec.open && !tx->err &&
 	    !record_seal(sk, tx, work))
-		tx_push(sk, work, 0);
-	tx->turn.held = writer;
+		err = tx_push(sk, tx, 0);
+	tx_keep_error(sk, err);
 
-	if (!writer)
+	if (!tx->turn.held)
 		tx_settle(tx);
 }
 
@@ -1023,8 +1049,14 @@ void tlsrec_splice_eof(struct socket *sock)
  */
 void tlsrec_write_space(struct sock *sk)
 {
-	struct tlsrec_tx *tx = &tlsrec_ctx(sk)->tx;
+	struct tlsrec_ctx *ctx = tlsrec_ctx(sk);
+	struct tlsrec_tx *tx;
 
+	/* Somebody who put his callback over ours may call it late. */
+	if (unlikely(!ctx))
+		return;
+
+	tx = &ctx->tx;
 	/*
 	 * A writer in the middle of its call pushes by itself, and finds an
 	 * error by itself. Without scatter-gather TCP would copy, through
@@ -1036,10 +1068,7 @@ void tlsrec_write_space(struct sock *sk)
 
 		/* This may be softirq, where TCP must not sleep for memory. */
 		sk->sk_allocation = GFP_ATOMIC;
-		/* TCP reports free space from inside the push, too. */
-		tx->turn.held = true;
-		tx_push(sk, tx->work, 0);
-		tx->turn.held = false;
+		tx_keep_error(sk, tx_push(sk, tx, 0));
 		sk->sk_allocation = gfp;
 		tx_settle(tx);
 	}
@@ -1057,15 +1086,14 @@ bool tlsrec_tx_open(const struct tlsrec_tx *tx)
 }
 
 /**
- * tlsrec_tx_finish() - last words: the stream is about to end
+ * tlsrec_tx_force() - TCP has to take what it has not taken yet
  * @sk: locked
  * @tx: transmit direction
  *
- * Every byte that a send() took must be in TCP's queue before its FIN is, so
- * TCP is made to take the rest (at most a batch and a record) whether or not
- * the send buffer has space.
+ * For when nobody would do it later. At most a batch and, unless a writer is at
+ * it, the open record go to TCP whether or not the send buffer has space.
  */
-void tlsrec_tx_finish(struct sock *sk, struct tlsrec_tx *tx)
+void tlsrec_tx_force(struct sock *sk, struct tlsrec_tx *tx)
 {
 	struct tcp_sock *tp = tcp_sk(sk);
 	int sndbuf = sk->sk_sndbuf;

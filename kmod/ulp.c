@@ -13,6 +13,7 @@
 #include <linux/skmsg.h>
 #include <net/netlink.h>
 
+#include "compat.h"
 #include "rx.h"
 #include "stats.h"
 #include "tlsrec.h"
@@ -67,7 +68,7 @@ static void tlsrec_shutdown(struct sock *sk, int how)
 		 * after an earlier FIN it refuses them by its state.
 		 */
 		WRITE_ONCE(sk->sk_shutdown, sk->sk_shutdown & ~SEND_SHUTDOWN);
-		tlsrec_tx_finish(sk, tx);
+		tlsrec_tx_force(sk, tx);
 		WRITE_ONCE(sk->sk_shutdown, sk->sk_shutdown | SEND_SHUTDOWN);
 	}
 	tlsrec_base_proto(sk)->shutdown(sk, how);
@@ -79,9 +80,10 @@ static void detach(struct sock *sk, struct tlsrec_ctx *ctx)
 	write_lock_bh(&sk->sk_callback_lock);
 	rcu_assign_pointer(inet_csk(sk)->icsk_ulp_data, NULL);
 	WRITE_ONCE(sk->sk_prot, (struct proto *)tlsrec_base_proto(sk));
-	if (ctx->tx.key.cipher)
+	/* Those of a user inside the kernel are his to take away. */
+	if (sk->sk_write_space == tlsrec_write_space)
 		sk->sk_write_space = ctx->tx.saved_write_space;
-	if (ctx->rx.key.cipher)
+	if (sk->sk_data_ready == tlsrec_data_ready)
 		sk->sk_data_ready = ctx->rx.saved_data_ready;
 	write_unlock_bh(&sk->sk_callback_lock);
 }
@@ -93,7 +95,7 @@ static void tlsrec_close(struct sock *sk, long timeout)
 
 	lock_sock(sk);
 	ctx = tlsrec_ctx(sk);
-	tlsrec_tx_finish(sk, &ctx->tx);
+	tlsrec_tx_force(sk, &ctx->tx);
 	if (ctx->tx.key.cipher)
 		tlsrec_stat_add(sk, TLSREC_CURR_TX_SW, -1);
 	if (ctx->rx.key.cipher)
@@ -135,19 +137,12 @@ static void prot_add_rx(struct proto *prot)
 	prot->sock_is_readable = tlsrec_sock_is_readable;
 }
 
-/* Not NULL: NVMe over TCP calls it without looking. */
-static int no_read_sock(struct sock *sk, read_descriptor_t *desc,
-			sk_read_actor_t actor)
-{
-	return -EOPNOTSUPP;
-}
-
 static void ops_add_rx(struct proto_ops *ops)
 {
 	ops->poll = tlsrec_poll;
 	ops->splice_read = tlsrec_splice_read;
+	ops->read_sock = tlsrec_read_sock;
 	/* In-kernel shortcuts into TCP would read ciphertext. */
-	ops->read_sock = no_read_sock;
 	ops->read_skb = NULL;
 	ops->mmap = sock_no_mmap;
 }
@@ -298,7 +293,8 @@ static int put_info(struct sk_buff *skb, const struct tlsrec_ctx *ctx)
 	if (READ_ONCE(ctx->rx.no_pad) &&
 	    nla_put_flag(skb, TLS_INFO_RX_NO_PAD))
 		return -EMSGSIZE;
-	return 0;
+	return nla_put_u16(skb, TLS_INFO_TX_MAX_PAYLOAD_LEN,
+			   READ_ONCE(ctx->tx.max_payload));
 }
 
 int tlsrec_get_info(struct sock *sk, struct sk_buff *skb)
@@ -328,7 +324,8 @@ size_t tlsrec_get_info_size(const struct sock *sk)
 {
 	return nla_total_size(0) +		/* INET_ULP_INFO_TLS */
 	       4 * nla_total_size(sizeof(u16)) + /* version to rxconf */
-	       nla_total_size(0);		/* TLS_INFO_RX_NO_PAD */
+	       nla_total_size(0) +		/* TLS_INFO_RX_NO_PAD */
+	       nla_total_size(sizeof(u16));	/* TLS_INFO_TX_MAX_PAYLOAD_LEN */
 }
 
 static struct tcp_ulp_ops ulp_ops = {

@@ -8,8 +8,9 @@
  *	setsockopt(fd, SOL_TLS, TLS_TX, &info, sizeof(info));
  *	setsockopt(fd, SOL_TLS, TLS_RX, &info, sizeof(info));
  *
- * where info is a struct tls12_crypto_info_aes_gcm_128 or _256. Options of
- * tlsrec's own have numbers from TLSREC_OPT_BASE up.
+ * where info is one of its structs tls12_crypto_info_*. Under TLS 1.3 a later
+ * TLS_TX or TLS_RX is a key update. Options of tlsrec's own have numbers from
+ * TLSREC_OPT_BASE up.
  */
 #ifndef _UAPI_LINUX_TLSREC_H
 #define _UAPI_LINUX_TLSREC_H
