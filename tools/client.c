@@ -20,13 +20,7 @@ enum {
 	OPT_SNI,
 	OPT_CERT,
 	OPT_KEY,
-	OPT_ALPN,
-	OPT_CIPHERS,
-	OPT_GROUPS,
-	OPT_TLS12,
-	OPT_TLS13,
 	OPT_SESSION_FILE,
-	OPT_ULP,
 	OPT_TIMEOUT,
 };
 
@@ -42,27 +36,21 @@ static const struct argp_option options[] = {
 	{ "min-key-bits", OPT_MIN_KEY_BITS, "RSA[,EC]", 0,
 	  "Smallest keys accepted in certificates (default 2048,256)", 1 },
 	{ "no-verify", 'k', NULL, 0, "Connect even if the certificate is bad; say what is wrong", 1 },
-	{ .doc = "What to offer:", .group = 2 },
-	{ "cert", OPT_CERT, "FILE", 0, "Client certificate and its chain, PEM", 2 },
-	{ "key", OPT_KEY, "FILE", 0, "Its private key, if it is not in the same file", 2 },
-	{ "sni", OPT_SNI, "NAME", 0, "Server name to ask for (default: the name above; \"\" for none)", 2 },
-	{ "alpn", OPT_ALPN, "LIST", 0, "Application protocols, for example h2,http/1.1", 2 },
-	{ "tls1.2", OPT_TLS12, NULL, 0, "TLS 1.2 only", 2 },
-	{ "tls1.3", OPT_TLS13, NULL, 0, "TLS 1.3 only", 2 },
-	{ "ciphers", OPT_CIPHERS, "LIST", 0, "Cipher suites, separated by colons", 2 },
-	{ "groups", OPT_GROUPS, "LIST", 0, "Key exchange groups, separated by colons", 2 },
+	{ "cert", OPT_CERT, "FILE", 0, "Client certificate and its chain, PEM", OFFER_GROUP },
+	{ "key", OPT_KEY, "FILE", 0, "Its private key, if it is not in the same file", OFFER_GROUP },
+	{ "sni", OPT_SNI, "NAME", 0,
+	  "Server name to ask for (default: the name above; \"\" for none)", OFFER_GROUP },
 	{ "session-file", OPT_SESSION_FILE, "FILE", 0,
-	  "Resume the session in this file; keep the new one there", 2 },
-	{ .doc = "The connection:", .group = 3 },
-	{ NULL, '4', NULL, 0, "IPv4 only", 3 },
-	{ NULL, '6', NULL, 0, "IPv6 only", 3 },
+	  "Resume the session in this file; keep the new one there", OFFER_GROUP },
+	{ .doc = "The connection:", .group = OFFER_GROUP_ULP },
+	{ NULL, '4', NULL, 0, "IPv4 only", OFFER_GROUP_ULP },
+	{ NULL, '6', NULL, 0, "IPv6 only", OFFER_GROUP_ULP },
 	{ "timeout", OPT_TIMEOUT, "SECONDS", 0,
-	  "Limit for the connection and for the handshake (default 10)", 3 },
-	{ "ulp", OPT_ULP, "NAME", 0, "Kernel record layer to use (default tlsrec)", 3 },
+	  "Limit for the connection and for the handshake (default 10)", OFFER_GROUP_ULP },
 	{ 0 },
 };
 
-void client_defaults(struct client_options *o)
+static void set_defaults(struct client_options *o)
 {
 	*o = (struct client_options){
 		.family = AF_UNSPEC,
@@ -70,10 +58,8 @@ void client_defaults(struct client_options *o)
 		.ocsp = TLSREC_OCSP_ASK,
 		.min_rsa_bits = 2048,
 		.min_ec_bits = 256,
-		.min_version = TLSREC_TLS_1_2,
-		.max_version = TLSREC_TLS_1_3,
-		.ulp = "tlsrec",
 	};
+	offer_defaults(&o->offer);
 }
 
 static void parse_key_bits(struct client_options *o, const char *arg, struct argp_state *state)
@@ -88,19 +74,15 @@ static void parse_key_bits(struct client_options *o, const char *arg, struct arg
 			   "then perhaps a comma and bits of elliptic curve keys", arg);
 }
 
-static void only_version(struct client_options *o, int version, struct argp_state *state)
-{
-	if (o->min_version == o->max_version && o->min_version != version)
-		argp_error(state, "--tls1.2 and --tls1.3 exclude each other; leave both out to allow both");
-	o->min_version = o->max_version = version;
-}
-
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct client_options *o = state->input;
 	const char *wrong;
 
 	switch (key) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &o->offer;
+		break;
 	case OPT_CAFILE:
 		o->cafile = arg;
 		break;
@@ -137,21 +119,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPT_SNI:
 		o->sni = arg;
 		break;
-	case OPT_ALPN:
-		o->alpn = arg;
-		break;
-	case OPT_TLS12:
-		only_version(o, TLSREC_TLS_1_2, state);
-		break;
-	case OPT_TLS13:
-		only_version(o, TLSREC_TLS_1_3, state);
-		break;
-	case OPT_CIPHERS:
-		o->ciphers = arg;
-		break;
-	case OPT_GROUPS:
-		o->groups = arg;
-		break;
 	case OPT_SESSION_FILE:
 		o->session_file = arg;
 		break;
@@ -165,9 +132,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		if (!parse_number(arg, 1, 3600, &o->timeout_s))
 			argp_error(state, "--timeout wants a number of seconds from 1 to 3600, not \"%s\"",
 				   arg);
-		break;
-	case OPT_ULP:
-		o->ulp = arg;
 		break;
 	case ARGP_KEY_ARG:
 		if (o->have_peer)
@@ -189,12 +153,63 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	return 0;
 }
 
-const struct argp client_argp = { .options = options, .parser = parse };
+static const struct argp_child children[] = { { &offer_argp, 0, NULL, 0 }, { 0 } };
+
+static const struct argp client_argp = {
+	.options = options,
+	.parser = parse,
+	.children = children,
+};
+
+static error_t parse_switch(int key, char *arg, struct argp_state *state)
+{
+	(void)arg;
+	for (const struct client_switch *s = state->input; s->key; s++) {
+		if (s->key != key)
+			continue;
+		*s->on = true;
+		return 0;
+	}
+	return ARGP_ERR_UNKNOWN;
+}
+
+/* Input: those of the two child parsers. */
+static error_t parse_nothing(int key, char *arg, struct argp_state *state)
+{
+	void **inputs = state->input;
+
+	(void)arg;
+	if (key != ARGP_KEY_INIT)
+		return ARGP_ERR_UNKNOWN;
+	state->child_inputs[0] = inputs[0];
+	state->child_inputs[1] = inputs[1];
+	return 0;
+}
+
+void client_arguments(int argc, char **argv, const char *doc, struct client_options *o,
+		      const struct argp_option *own, const struct client_switch *switches)
+{
+	const struct argp own_argp = { .options = own, .parser = parse_switch };
+	const struct argp_child both[] = {
+		{ &client_argp, 0, NULL, 0 },
+		{ &own_argp, 0, NULL, 0 },
+		{ 0 },
+	};
+	const struct argp argp = {
+		.parser = parse_nothing,
+		.args_doc = "HOST[:PORT]",
+		.doc = doc,
+		.children = both,
+	};
+	void *inputs[] = { o, (void *)switches };
+
+	set_defaults(o);
+	argp_parse(&argp, argc, argv, 0, NULL, inputs);
+}
 
 static int configure(const struct client_options *o, struct tlsrec_ctx *ctx)
 {
-	if (tlsrec_ctx_set_ulp(ctx, o->ulp) ||
-	    tlsrec_ctx_set_versions(ctx, o->min_version, o->max_version) ||
+	if (offer_apply(&o->offer, ctx) ||
 	    tlsrec_ctx_set_verify(ctx, o->no_verify ? TLSREC_VERIFY_NONE : TLSREC_VERIFY_REQUIRE) ||
 	    tlsrec_ctx_set_min_key_bits(ctx, (int)o->min_rsa_bits, (int)o->min_ec_bits) ||
 	    tlsrec_ctx_set_ocsp(ctx, o->ocsp))
@@ -205,12 +220,6 @@ static int configure(const struct client_options *o, struct tlsrec_ctx *ctx)
 		if (tlsrec_ctx_add_crls(ctx, o->crls[i]))
 			return -1;
 	if (o->cert && tlsrec_ctx_add_cert(ctx, o->cert, o->key))
-		return -1;
-	if (o->alpn && tlsrec_ctx_set_alpn(ctx, o->alpn))
-		return -1;
-	if (o->ciphers && tlsrec_ctx_set_ciphers(ctx, o->ciphers))
-		return -1;
-	if (o->groups && tlsrec_ctx_set_groups(ctx, o->groups))
 		return -1;
 	return 0;
 }

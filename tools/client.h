@@ -4,9 +4,7 @@
 #define TLSREC_CLIENT_H
 
 #include "common.h"
-
-#include <argp.h>
-#include <tlsrec.h>
+#include "offer.h"
 
 #define CLIENT_MAX_CRLS 16
 
@@ -23,16 +21,22 @@ struct client_options {
 	long min_rsa_bits, min_ec_bits;
 	const char *name, *sni;
 	const char *cert, *key;
-	const char *alpn, *ciphers, *groups;
-	int min_version, max_version;
 	const char *session_file;
-	const char *ulp;
+	struct offer_options offer;
 };
 
-void client_defaults(struct client_options *o);
+/* An option of one command, without an argument; the last of a list is { 0 }. */
+struct client_switch {
+	int key;
+	bool *on;
+};
 
-/* Parses what the two commands share; its input is a struct client_options. */
-extern const struct argp client_argp;
+/*
+ * Parses the command line of one of the commands: what they have in common goes into o. doc and own,
+ * the options of the command itself, as in struct argp.
+ */
+void client_arguments(int argc, char **argv, const char *doc, struct client_options *o,
+		      const struct argp_option *own, const struct client_switch *switches);
 
 /* A library context set up as the options say; NULL after saying why not. */
 struct tlsrec_ctx *client_context(const struct client_options *o);

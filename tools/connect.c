@@ -8,12 +8,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -29,54 +31,29 @@ struct options {
 enum { OPT_QUIET = 'q', OPT_HALF_CLOSE = 'N' };
 
 static const struct argp_option options[] = {
-	{ .doc = "Standard input and output:", .group = 4 },
+	{ .doc = "Standard input and output:", .group = 7 },
 	{ "half-close", OPT_HALF_CLOSE, NULL, 0,
-	  "When standard input ends, send close_notify and FIN, and go on reading", 4 },
-	{ "quiet", OPT_QUIET, NULL, 0, "Print no summary of the connection", 4 },
+	  "When standard input ends, send close_notify and FIN, and go on reading", 7 },
+	{ "quiet", OPT_QUIET, NULL, 0, "Print no summary of the connection", 7 },
 	{ 0 },
 };
 
-static error_t parse(int key, char *arg, struct argp_state *state)
-{
-	struct options *o = state->input;
-
-	(void)arg;
-	switch (key) {
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = &o->client;
-		break;
-	case OPT_HALF_CLOSE:
-		o->half_close = true;
-		break;
-	case OPT_QUIET:
-		o->quiet = true;
-		break;
-	default:
-		return ARGP_ERR_UNKNOWN;
-	}
-	return 0;
-}
-
-static const struct argp_child children[] = { { &client_argp, 0, NULL, 0 }, { 0 } };
-
-static const struct argp argp = {
-	.options = options,
-	.parser = parse,
-	.args_doc = "HOST[:PORT]",
-	.doc = "Talk to a TLS server: standard input goes to it, what it answers to standard output.\v"
-	       "Exit status: 0 the server ended the connection properly; 1 trouble on this machine; "
-	       "2 bad arguments; 3 no connection; 4 the server's certificate was refused; "
-	       "5 the handshake failed or a record was bad; 6 the stream was cut off; "
-	       "7 the kernel has no such record layer.",
-	.children = children,
-};
+static const char doc[] =
+	"Talk to a TLS server: standard input goes to it, what it answers to standard output.\v"
+	"Exit status: 0 the server ended the connection properly; 1 trouble on this machine; "
+	"2 bad arguments; 3 no connection; 4 the server's certificate was refused; "
+	"5 the handshake failed or a record was bad; 6 the stream was cut off; "
+	"7 the kernel has no such record layer.";
 
 /* ---- out: standard input to the socket ---- */
 
 struct sender {
+	struct tlsrec_conn *conn;
 	int fd;
+	int bell;	/* eventfd: look what there is to do besides standard input */
 	bool half_close;
 	atomic_bool stop;
+	ssize_t (*move)(struct sender *s);
 };
 
 /* Returns what one call moved; 0 at the end of the input; -1 with errno. */
@@ -106,6 +83,19 @@ static ssize_t send_copy(struct sender *s)
 	return n;
 }
 
+static void choose_send(struct sender *s)
+{
+	struct stat st;
+
+	s->move = send_copy;
+	if (fstat(STDIN_FILENO, &st))
+		return;
+	if (S_ISREG(st.st_mode))
+		s->move = send_file;
+	else if (S_ISFIFO(st.st_mode))
+		s->move = send_pipe;
+}
+
 static void wake_up(int sig)
 {
 	(void)sig;
@@ -131,35 +121,69 @@ static void stop_sender(struct sender *s, pthread_t thread)
 	} while (pthread_timedjoin_np(thread, NULL, &soon) == ETIMEDOUT);
 }
 
+/* In the receiving thread: the server may have asked for a key update. */
+static void on_event(void *arg, struct tlsrec_conn *conn, const struct tlsrec_event *event)
+{
+	const struct sender *s = tlsrec_conn_data(conn);
+
+	(void)arg;
+	if (s && event->type == TLSREC_EVENT_KEYS && tlsrec_key_update_wanted(conn))
+		eventfd_write(s->bell, 1);
+}
+
+/* Its answer must come from the thread that writes, between two writes. */
+static bool answer_update(struct sender *s)
+{
+	if (!tlsrec_key_update_wanted(s->conn) || !tlsrec_key_update(s->conn, 0) || errno == EINTR)
+		return true;
+	/* The receiving side says what became of a connection that is gone. */
+	if (errno != EPIPE && errno != ECONNRESET) {
+		say("cannot update the sending key: %s.", strerror(errno));
+		shutdown(s->fd, SHUT_RDWR);
+	}
+	return false;
+}
+
+/* Moves what standard input has. False when it has nothing more or nothing can be sent any more. */
+static bool send_some(struct sender *s)
+{
+	ssize_t n = s->move(s);
+
+	if (n > 0 || (n < 0 && (errno == EINTR || errno == EAGAIN)))
+		return true;
+	if (n < 0 && errno == EINVAL && s->move != send_copy) {
+		s->move = send_copy;
+		return true;
+	}
+	if (n < 0 && !s->stop && errno != EPIPE && errno != ECONNRESET)
+		say("cannot send what standard input has: %s.", strerror(errno));
+	if (!n && !s->stop && s->half_close) {
+		tlsrec_close_notify(s->fd);
+		shutdown(s->fd, SHUT_WR);
+	}
+	return false;
+}
+
 static void *send_all(void *arg)
 {
 	struct sender *s = arg;
-	ssize_t (*move)(struct sender *s) = send_copy;
-	struct stat st;
-	ssize_t n;
+	struct pollfd waiting[] = {
+		{ .fd = s->bell, .events = POLLIN },
+		{ .fd = STDIN_FILENO, .events = POLLIN },
+	};
+	eventfd_t rings;
 
-	if (!fstat(STDIN_FILENO, &st)) {
-		if (S_ISREG(st.st_mode))
-			move = send_file;
-		else if (S_ISFIFO(st.st_mode))
-			move = send_pipe;
-	}
-	do {
-		n = move(s);
-		if (n < 0 && errno == EINVAL && move != send_copy) {
-			move = send_copy;
+	choose_send(s);
+	while (!s->stop) {
+		if (poll(waiting, 2, -1) < 0)
 			continue;
-		}
-	} while (!s->stop && (n > 0 || (n < 0 && errno == EINTR)));
-	if (s->stop)
-		return NULL;
-
-	/* The receiving side says what became of a connection that is gone. */
-	if (n < 0 && errno != EPIPE && errno != ECONNRESET)
-		say("cannot send what standard input has: %s.", strerror(errno));
-	if (!n && s->half_close) {
-		tlsrec_close_notify(s->fd);
-		shutdown(s->fd, SHUT_WR);
+		if (waiting[0].revents)
+			eventfd_read(s->bell, &rings);
+		if (!answer_update(s))
+			break;
+		/* At its end, or where it cannot be sent, what is left is to answer. */
+		if (waiting[1].revents && !s->stop && !send_some(s))
+			waiting[1].fd = -1;
 	}
 	return NULL;
 }
@@ -264,6 +288,8 @@ static enum status receive_failed(struct receiver *r)
 	int err = errno;
 
 	say("%s", tlsrec_conn_error(r->conn));
+	if (tlsrec_conn_error_kind(r->conn) == TLSREC_ERROR_KERNEL)
+		return STATUS_KERNEL;
 	return err == ECONNRESET || err == ETIMEDOUT || err == EPIPE ? STATUS_TRUNCATED
 								     : STATUS_PROTOCOL;
 }
@@ -348,7 +374,12 @@ static void print_summary(const struct client_options *o, const char *peer,
 
 static enum status relay(const struct options *o, struct tlsrec_conn *conn, int fd)
 {
-	struct sender sender = { .fd = fd, .half_close = o->half_close };
+	struct sender sender = {
+		.conn = conn,
+		.fd = fd,
+		.bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+		.half_close = o->half_close,
+	};
 	struct receiver receiver = { .conn = conn, .fd = fd, .pipe = { -1, -1 } };
 	/* No SA_RESTART: the signal is there to interrupt. */
 	struct sigaction action = { .sa_handler = wake_up };
@@ -357,13 +388,16 @@ static enum status relay(const struct options *o, struct tlsrec_conn *conn, int 
 	int err;
 
 	sigaction(SIGUSR1, &action, NULL);
-	err = pthread_create(&thread, NULL, send_all, &sender);
+	tlsrec_conn_set_data(conn, &sender);
+	tlsrec_conn_set_separate_writer(conn, 1);
+	err = sender.bell < 0 ? errno : pthread_create(&thread, NULL, send_all, &sender);
 	if (err) {
 		say("cannot start a thread: %s.", strerror(err));
 		return STATUS_LOCAL;
 	}
 	status = receive_all(&receiver);
 	stop_sender(&sender, thread);
+	close(sender.bell);
 	tlsrec_close_notify(fd);
 	return status;
 }
@@ -376,6 +410,7 @@ static enum status talk(const struct options *o, struct tlsrec_ctx *ctx)
 	char peer[128];
 	int fd;
 
+	tlsrec_ctx_set_event_fn(ctx, on_event, NULL);
 	fd = tcp_connect(&c->peer, c->family, (int)c->timeout_s * 1000, peer, sizeof(peer));
 	if (fd < 0)
 		return STATUS_CONNECT;
@@ -402,11 +437,15 @@ out_close:
 int connect_main(int argc, char **argv)
 {
 	struct options o = { 0 };
+	const struct client_switch switches[] = {
+		{ OPT_HALF_CLOSE, &o.half_close },
+		{ OPT_QUIET, &o.quiet },
+		{ 0 },
+	};
 	struct tlsrec_ctx *ctx;
 	enum status status;
 
-	client_defaults(&o.client);
-	argp_parse(&argp, argc, argv, 0, NULL, &o);
+	client_arguments(argc, argv, doc, &o.client, options, switches);
 	ctx = client_context(&o.client);
 	if (!ctx)
 		return STATUS_LOCAL;

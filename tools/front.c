@@ -121,8 +121,15 @@ static bool farewell_later(int fd)
 	return true;
 }
 
-void front_on_http_close(int fd)
+/* Alerts, key updates and the like are dealt with by the library; what comes out is data. */
+ssize_t front_receive(struct visit *visit, void *buf, size_t len)
 {
+	return tlsrec_recv(visit->connection, buf, len, 0);
+}
+
+void front_on_http_close(struct visit *visit, int fd)
+{
+	tlsrec_conn_free(visit->connection);
 	if (fd >= 0 && tlsrec_close_notify(fd) && errno == EAGAIN && farewell_later(fd))
 		return;
 	if (fd >= 0)
@@ -162,6 +169,8 @@ static void handshake_done(struct handshake *h)
 	snprintf(visit->peer, sizeof(visit->peer), "%s", h->peer);
 	snprintf(visit->note, sizeof(visit->note), "%s %s%s", info->version_name, info->suite,
 		 info->resumed ? ", resumed" : "");
+	visit->connection = h->conn;
+	h->conn = NULL;
 	handshake_unlink(h);
 	httpd_add(h->fd, (struct sockaddr *)&h->address, h->address_len, visit);
 	free(h);

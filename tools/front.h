@@ -7,7 +7,10 @@
 #define TLSREC_FRONT_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 #include <tlsrec.h>
+
+struct visit;
 
 struct front_config {
 	struct tlsrec_ctx *ctx;
@@ -26,8 +29,9 @@ unsigned int front_port(void);
 /* Until SIGINT or SIGTERM. */
 void front_run(void);
 
-/* For httpd_config.on_close. May be called from any thread. */
-void front_on_http_close(int fd);
+/* For httpd_config. May be called from any thread. */
+ssize_t front_receive(struct visit *visit, void *buf, size_t len);
+void front_on_http_close(struct visit *visit, int fd);
 
 /* After httpd_stop(). */
 void front_free(void);

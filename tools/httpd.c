@@ -23,9 +23,9 @@ static struct httpd_config config;
 static struct MHD_Daemon *daemons[MAX_THREADS];
 static unsigned int daemon_count, next_daemon;
 
-/* Visits on their way into libmicrohttpd, by descriptor. */
-static struct visit **arrivals;
-static size_t arrivals_size;
+/* Visits by descriptor, from before libmicrohttpd gets to know of them until it closes the socket. */
+static _Atomic(struct visit *) *visits;
+static size_t visits_size;
 
 struct request {
 	char *url;
@@ -224,6 +224,20 @@ static enum MHD_Result answer_request(struct MHD_Connection *c, struct request *
 
 /* ---- what libmicrohttpd calls ---- */
 
+/*
+ * libmicrohttpd reads with recv(2) and offers no way to put anything else there. On sockets of visits there is
+ * more to read than data; so this function takes the place of the C library's in the whole program, libraries
+ * included. Other sockets are read as ever.
+ */
+ssize_t recv(int fd, void *buf, size_t len, int flags)
+{
+	struct visit *visit = fd >= 0 && (size_t)fd < visits_size ? visits[fd] : NULL;
+
+	if (visit)
+		return config.receive(visit, buf, len);
+	return recvfrom(fd, buf, len, flags, NULL, NULL);
+}
+
 /* First when the headers are there, then for every piece of a body, then once more. */
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *c, const char *url,
 				  const char *method, const char *version, const char *data,
@@ -313,10 +327,10 @@ static void on_connection(void *cls, struct MHD_Connection *c, void **socket_con
 
 	(void)cls;
 	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-		*socket_context = arrivals[fd];
-		arrivals[fd] = NULL;
+		*socket_context = visits[fd];
 	} else {
-		config.on_close(fd);
+		visits[fd] = NULL;
+		config.on_close(*socket_context, fd);
 		free(*socket_context);
 		*socket_context = NULL;
 	}
@@ -354,9 +368,9 @@ bool httpd_start(const struct httpd_config *c)
 	if (config.threads > MAX_THREADS)
 		config.threads = MAX_THREADS;
 	getrlimit(RLIMIT_NOFILE, &files);
-	arrivals_size = files.rlim_cur;
-	arrivals = calloc(arrivals_size, sizeof(arrivals[0]));
-	while (arrivals && daemon_count < config.threads) {
+	visits = calloc(files.rlim_cur, sizeof(visits[0]));
+	visits_size = visits ? files.rlim_cur : 0;
+	while (visits && daemon_count < config.threads) {
 		daemons[daemon_count] = start_daemon(config.connections);
 		if (!daemons[daemon_count])
 			break;
@@ -373,14 +387,14 @@ void httpd_add(int fd, const struct sockaddr *sa, socklen_t len, struct visit *v
 {
 	struct MHD_Daemon *daemon = daemons[next_daemon++ % daemon_count];
 
-	if ((size_t)fd < arrivals_size) {
-		arrivals[fd] = visit;
+	if ((size_t)fd < visits_size) {
+		visits[fd] = visit;
 		if (MHD_add_connection(daemon, fd, sa, len) == MHD_YES)
 			return;
-		arrivals[fd] = NULL;
+		visits[fd] = NULL;
 		fd = -1;
 	}
-	config.on_close(fd);
+	config.on_close(visit, fd);
 	free(visit);
 }
 
@@ -388,6 +402,7 @@ void httpd_stop(void)
 {
 	while (daemon_count)
 		MHD_stop_daemon(daemons[--daemon_count]);
-	free(arrivals);
-	arrivals = NULL;
+	visits_size = 0;
+	free(visits);
+	visits = NULL;
 }

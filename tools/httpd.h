@@ -10,6 +10,7 @@
 struct visit {
 	char peer[64];
 	char note[128];		/* for the log */
+	void *connection;	/* for receive and on_close */
 };
 
 struct httpd_config {
@@ -18,8 +19,10 @@ struct httpd_config {
 	unsigned int idle_timeout_s;
 	unsigned int threads;
 	bool quiet;
-	/* Called from any thread, before the socket of a connection is closed. */
-	void (*on_close)(int fd);
+	/* Both are called from any thread. In place of recv(2), whose result and errno it has: */
+	ssize_t (*receive)(struct visit *visit, void *buf, size_t len);
+	/* Before the socket of a connection is closed; -1: it is closed already. */
+	void (*on_close)(struct visit *visit, int fd);
 };
 
 /* False after saying why not. There is one server in a process. */

@@ -7,16 +7,15 @@
 #include "common.h"
 #include "front.h"
 #include "httpd.h"
+#include "offer.h"
 #include "selfsigned.h"
 
-#include <argp.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <tlsrec.h>
 #include <unistd.h>
 
 enum { MAX_CERTS = 32 };
@@ -33,11 +32,9 @@ struct options {
 	int cert_count;
 	const char *client_ca, *client_crl;
 	bool client_optional, strict_sni;
-	const char *alpn, *ciphers, *groups;
-	int min_version, max_version;
+	struct offer_options offer;
 	enum tlsrec_resume resume;
 	long tickets;
-	const char *ulp;
 	long connections, handshake_timeout_s, idle_timeout_s, threads;
 	bool quiet;
 };
@@ -55,11 +52,6 @@ enum {
 	OPT_CLIENT_CA,
 	OPT_CLIENT_CRL,
 	OPT_CLIENT_OPTIONAL,
-	OPT_ALPN,
-	OPT_TLS12,
-	OPT_TLS13,
-	OPT_CIPHERS,
-	OPT_GROUPS,
 	OPT_TICKETS,
 	OPT_NO_TICKETS,
 	OPT_NO_RESUMPTION,
@@ -67,7 +59,6 @@ enum {
 	OPT_HANDSHAKE_TIMEOUT,
 	OPT_IDLE_TIMEOUT,
 	OPT_THREADS,
-	OPT_ULP,
 };
 
 static const struct argp_option options[] = {
@@ -88,25 +79,18 @@ static const struct argp_option options[] = {
 	{ "client-crl", OPT_CLIENT_CRL, "FILE", 0, "Revocation list for client certificates", 3 },
 	{ "client-optional", OPT_CLIENT_OPTIONAL, NULL, 0,
 	  "Ask for a client certificate but do not insist", 3 },
-	{ .doc = "What to offer:", .group = 4 },
-	{ "alpn", OPT_ALPN, "LIST", 0, "Application protocols (default http/1.1; \"\" for none)", 4 },
-	{ "tls1.2", OPT_TLS12, NULL, 0, "TLS 1.2 only", 4 },
-	{ "tls1.3", OPT_TLS13, NULL, 0, "TLS 1.3 only", 4 },
-	{ "ciphers", OPT_CIPHERS, "LIST", 0, "Cipher suites, separated by colons", 4 },
-	{ "groups", OPT_GROUPS, "LIST", 0, "Key exchange groups, separated by colons", 4 },
 	{ "tickets", OPT_TICKETS, "NUMBER", 0,
-	  "Session tickets for each new TLS 1.3 connection, 0 to 16 (default 2)", 4 },
-	{ "no-tickets", OPT_NO_TICKETS, NULL, 0, "Keep sessions in memory, not in tickets", 4 },
-	{ "no-resumption", OPT_NO_RESUMPTION, NULL, 0, "Keep no sessions at all", 4 },
+	  "Session tickets for each new TLS 1.3 connection, 0 to 16 (default 2)", OFFER_GROUP },
+	{ "no-tickets", OPT_NO_TICKETS, NULL, 0, "Keep sessions in memory, not in tickets", OFFER_GROUP },
+	{ "no-resumption", OPT_NO_RESUMPTION, NULL, 0, "Keep no sessions at all", OFFER_GROUP },
 	{ .doc = "Limits:", .group = 5 },
 	{ "max-connections", OPT_MAX_CONNECTIONS, "NUMBER", 0, "At once (default 1000)", 5 },
 	{ "handshake-timeout", OPT_HANDSHAKE_TIMEOUT, "SECONDS", 0, "(default 10)", 5 },
 	{ "idle-timeout", OPT_IDLE_TIMEOUT, "SECONDS", 0,
 	  "For a connection on which nothing moves (default 60)", 5 },
 	{ "threads", OPT_THREADS, "NUMBER", 0, "That send files (default: one for each CPU)", 5 },
-	{ .doc = "Other:", .group = 6 },
-	{ "ulp", OPT_ULP, "NAME", 0, "Kernel record layer to use (default tlsrec)", 6 },
-	{ "quiet", OPT_QUIET, NULL, 0, "No log of requests and refused connections", 6 },
+	{ .doc = "Other:", .group = OFFER_GROUP_ULP },
+	{ "quiet", OPT_QUIET, NULL, 0, "No log of requests and refused connections", OFFER_GROUP_ULP },
 	{ 0 },
 };
 
@@ -125,18 +109,14 @@ static struct cert *last_cert(struct options *o, const char *option, struct argp
 	return &o->certs[o->cert_count ? o->cert_count - 1 : 0];
 }
 
-static void only_version(struct options *o, int version, struct argp_state *state)
-{
-	if (o->min_version == o->max_version && o->min_version != version)
-		argp_error(state, "--tls1.2 and --tls1.3 exclude each other; leave both out to allow both");
-	o->min_version = o->max_version = version;
-}
-
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct options *o = state->input;
 
 	switch (key) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &o->offer;
+		break;
 	case OPT_PORT:
 		number(state, "port", arg, 0, 65535, &o->port);
 		break;
@@ -166,21 +146,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPT_CLIENT_OPTIONAL:
 		o->client_optional = true;
 		break;
-	case OPT_ALPN:
-		o->alpn = arg;
-		break;
-	case OPT_TLS12:
-		only_version(o, TLSREC_TLS_1_2, state);
-		break;
-	case OPT_TLS13:
-		only_version(o, TLSREC_TLS_1_3, state);
-		break;
-	case OPT_CIPHERS:
-		o->ciphers = arg;
-		break;
-	case OPT_GROUPS:
-		o->groups = arg;
-		break;
 	case OPT_TICKETS:
 		number(state, "tickets", arg, 0, 16, &o->tickets);
 		break;
@@ -202,9 +167,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPT_THREADS:
 		number(state, "threads", arg, 1, 16, &o->threads);
 		break;
-	case OPT_ULP:
-		o->ulp = arg;
-		break;
 	case OPT_QUIET:
 		o->quiet = true;
 		break;
@@ -225,8 +187,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	return 0;
 }
 
+static const struct argp_child children[] = { { &offer_argp, 0, NULL, 0 }, { 0 } };
+
 static const struct argp argp = {
 	.options = options,
+	.children = children,
 	.parser = parse,
 	.args_doc = "DIR",
 	.doc = "Serve the files of a directory over HTTPS; the kernel encrypts and decrypts.",
@@ -249,16 +214,9 @@ static int configure(struct tlsrec_ctx *ctx, const struct options *o)
 {
 	enum tlsrec_verify verify = o->client_optional ? TLSREC_VERIFY_REQUEST : TLSREC_VERIFY_REQUIRE;
 
-	if (tlsrec_ctx_set_ulp(ctx, o->ulp) ||
-	    tlsrec_ctx_set_versions(ctx, o->min_version, o->max_version) ||
-	    tlsrec_ctx_set_resume(ctx, o->resume) || tlsrec_ctx_set_tickets(ctx, (int)o->tickets) ||
+	if (offer_apply(&o->offer, ctx) || tlsrec_ctx_set_resume(ctx, o->resume) ||
+	    tlsrec_ctx_set_tickets(ctx, (int)o->tickets) ||
 	    tlsrec_ctx_set_strict_sni(ctx, o->strict_sni) || add_certificates(ctx, o))
-		return -1;
-	if (*o->alpn && tlsrec_ctx_set_alpn(ctx, o->alpn))
-		return -1;
-	if (o->ciphers && tlsrec_ctx_set_ciphers(ctx, o->ciphers))
-		return -1;
-	if (o->groups && tlsrec_ctx_set_groups(ctx, o->groups))
 		return -1;
 	if (o->client_ca && (tlsrec_ctx_set_verify(ctx, verify) ||
 			     tlsrec_ctx_set_roots(ctx, o->client_ca, NULL)))
@@ -334,12 +292,18 @@ static enum status serve(const struct options *o, int dir, const char *sha256)
 		.idle_timeout_s = (unsigned int)o->idle_timeout_s,
 		.threads = (unsigned int)(o->threads > 0 ? o->threads : 1),
 		.quiet = o->quiet,
+		.receive = front_receive,
 		.on_close = front_on_http_close,
 	};
 	enum status status = STATUS_LOCAL;
 
 	if (!front.ctx)
 		return STATUS_LOCAL;
+	if (tlsrec_ctx_probe(front.ctx)) {
+		say("%s", tlsrec_ctx_error(front.ctx));
+		tlsrec_ctx_free(front.ctx);
+		return STATUS_KERNEL;
+	}
 	if (front_listen(&front) && httpd_start(&http)) {
 		greet(o, sha256);
 		front_run();
@@ -355,29 +319,22 @@ int serve_main(int argc, char **argv)
 {
 	struct options o = {
 		.port = 8443,
-		.alpn = "http/1.1",
-		.min_version = TLSREC_TLS_1_2,
-		.max_version = TLSREC_TLS_1_3,
 		.resume = TLSREC_RESUME_TICKETS,
 		.tickets = 2,
-		.ulp = "tlsrec",
 		.connections = 1000,
 		.handshake_timeout_s = 10,
 		.idle_timeout_s = 60,
 		.threads = sysconf(_SC_NPROCESSORS_ONLN),
 	};
-	char why[512], sha256[96] = "", throw_away[32];
+	char sha256[96] = "", throw_away[32];
 	enum status status = STATUS_LOCAL;
 	int dir, certificate = -1;
 
+	offer_defaults(&o.offer);
+	o.offer.alpn = "http/1.1";
 	argp_parse(&argp, argc, argv, 0, NULL, &o);
 	if (!open_directory(o.dir, &dir))
 		return STATUS_LOCAL;
-	if (tlsrec_probe(o.ulp, why, sizeof(why))) {
-		say("%s", why);
-		status = STATUS_KERNEL;
-		goto out_dir;
-	}
 	if (!o.cert_count) {
 		certificate = selfsigned_make(sha256);
 		if (certificate < 0)

@@ -28,52 +28,18 @@ struct options {
 enum { OPT_JSON = 0x200, OPT_SHOW_SECRETS, OPT_BRIEF, OPT_NO_INSTALL };
 
 static const struct argp_option options[] = {
-	{ .doc = "What is shown:", .group = 4 },
-	{ "json", OPT_JSON, NULL, 0, "One JSON document instead of text", 4 },
-	{ "brief", OPT_BRIEF, NULL, 0, "No explanations", 4 },
+	{ .doc = "What is shown:", .group = 7 },
+	{ "json", OPT_JSON, NULL, 0, "One JSON document instead of text", 7 },
+	{ "brief", OPT_BRIEF, NULL, 0, "No explanations", 7 },
 	{ "show-secrets", OPT_SHOW_SECRETS, NULL, 0,
-	  "Show secrets, keys and IVs: whoever has them can read the connection", 4 },
-	{ "no-install", OPT_NO_INSTALL, NULL, 0, "Do not hand the keys to the kernel", 4 },
+	  "Show secrets, keys and IVs: whoever has them can read the connection", 7 },
+	{ "no-install", OPT_NO_INSTALL, NULL, 0, "Do not hand the keys to the kernel", 7 },
 	{ 0 },
 };
 
-static error_t parse(int key, char *arg, struct argp_state *state)
-{
-	struct options *o = state->input;
-
-	(void)arg;
-	switch (key) {
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = &o->client;
-		break;
-	case OPT_JSON:
-		o->json = true;
-		break;
-	case OPT_BRIEF:
-		o->render.brief = true;
-		break;
-	case OPT_SHOW_SECRETS:
-		o->show_secrets = true;
-		break;
-	case OPT_NO_INSTALL:
-		o->no_install = true;
-		break;
-	default:
-		return ARGP_ERR_UNKNOWN;
-	}
-	return 0;
-}
-
-static const struct argp_child children[] = { { &client_argp, 0, NULL, 0 }, { 0 } };
-
-static const struct argp argp = {
-	.options = options,
-	.parser = parse,
-	.args_doc = "HOST[:PORT]",
-	.doc = "Show a TLS handshake as it happens, step by step, and what the kernel gets in the end.\v"
-	       "Times are milliseconds since the first packet. \"=>\" is what we send, \"<=\" what we get.",
-	.children = children,
-};
+static const char doc[] =
+	"Show a TLS handshake as it happens, step by step, and what the kernel gets in the end.\v"
+	"Times are milliseconds since the first packet. \"=>\" is what we send, \"<=\" what we get.";
 
 struct trace {
 	const struct options *options;
@@ -229,11 +195,15 @@ static void on_ocsp(struct trace *t, const struct tlsrec_event *e)
 		       e->u.ocsp.reason));
 }
 
-/* What getsockopt(TLS_TX or TLS_RX) returns: the structures differ in the sizes of their members only. */
+/*
+ * What getsockopt(TLS_TX or TLS_RX) returns: behind the version and the cipher iv, key, salt and record number. iv
+ * and salt are 12 bytes together; of the sizes only that of the key is not the cipher's own affair.
+ */
+enum { IV_AND_SALT = 12, SALT = 4, RECORD_NUMBER = 8 };
+
 union crypto_info {
 	struct tls_crypto_info info;
-	struct tls12_crypto_info_aes_gcm_128 gcm128;
-	struct tls12_crypto_info_aes_gcm_256 gcm256;
+	uint8_t bytes[sizeof(struct tls12_crypto_info_aes_gcm_256)];
 };
 
 static json_t *secret_bytes(const struct trace *t, const uint8_t *p, size_t n)
@@ -241,27 +211,21 @@ static json_t *secret_bytes(const struct trace *t, const uint8_t *p, size_t n)
 	return t->options->show_secrets ? json_hex(p, n) : json_sprintf("%zu bytes, hidden", n);
 }
 
-static void add_crypto_info(const struct trace *t, json_t *fields, int fd, int direction)
+static void add_crypto_info(const struct trace *t, json_t *fields, int fd, int direction, size_t key_len)
 {
 	union crypto_info ci = { 0 };
-	socklen_t len = sizeof(ci.gcm128);
+	socklen_t len = (socklen_t)(sizeof(ci.info) + IV_AND_SALT + key_len + RECORD_NUMBER);
+	const uint8_t *iv = ci.bytes + sizeof(ci.info);
+	size_t salt_len, iv_len;
 
-	if (!getsockopt(fd, SOL_TLS, direction, &ci, &len)) {
-		json_object_set_new(fields, "key",
-				    secret_bytes(t, ci.gcm128.key, sizeof(ci.gcm128.key)));
-		json_object_set_new(fields, "salt",
-				    secret_bytes(t, ci.gcm128.salt, sizeof(ci.gcm128.salt)));
-		json_object_set_new(fields, "iv", secret_bytes(t, ci.gcm128.iv, sizeof(ci.gcm128.iv)));
-	} else {
-		len = sizeof(ci.gcm256);
-		if (getsockopt(fd, SOL_TLS, direction, &ci, &len))
-			return;
-		json_object_set_new(fields, "key",
-				    secret_bytes(t, ci.gcm256.key, sizeof(ci.gcm256.key)));
-		json_object_set_new(fields, "salt",
-				    secret_bytes(t, ci.gcm256.salt, sizeof(ci.gcm256.salt)));
-		json_object_set_new(fields, "iv", secret_bytes(t, ci.gcm256.iv, sizeof(ci.gcm256.iv)));
-	}
+	if (len > sizeof(ci) || getsockopt(fd, SOL_TLS, direction, &ci, &len))
+		return;
+	salt_len = ci.info.cipher_type == TLS_CIPHER_CHACHA20_POLY1305 ? 0 : SALT;
+	iv_len = IV_AND_SALT - salt_len;
+	json_object_set_new(fields, "key", secret_bytes(t, iv + iv_len, key_len));
+	if (salt_len)
+		json_object_set_new(fields, "salt", secret_bytes(t, iv + iv_len + key_len, salt_len));
+	json_object_set_new(fields, "iv", secret_bytes(t, iv, iv_len));
 	explicit_bzero(&ci, sizeof(ci));
 }
 
@@ -279,7 +243,8 @@ static void on_keys(struct trace *t, struct tlsrec_conn *conn, const struct tlsr
 		json_object_set_new(fields, "record_layer", json_string(e->u.keys.ulp));
 		json_object_set_new(fields, "socket_option",
 				    json_string(e->outgoing ? "TLS_TX" : "TLS_RX"));
-		add_crypto_info(t, fields, tlsrec_conn_fd(conn), e->outgoing ? TLS_TX : TLS_RX);
+		add_crypto_info(t, fields, tlsrec_conn_fd(conn), e->outgoing ? TLS_TX : TLS_RX,
+				e->u.keys.key_len);
 	}
 	emit(t, installed ? "KeysInstalled" : "KeysReady", direction, e->time_ns, fields);
 }
@@ -403,16 +368,26 @@ int trace_main(int argc, char **argv)
 {
 	enum status status = STATUS_LOCAL;
 	struct options o = { 0 };
+	const struct client_switch switches[] = {
+		{ OPT_JSON, &o.json },
+		{ OPT_BRIEF, &o.render.brief },
+		{ OPT_SHOW_SECRETS, &o.show_secrets },
+		{ OPT_NO_INSTALL, &o.no_install },
+		{ 0 },
+	};
 	struct tlsrec_ctx *ctx;
 	char why[512] = "";
 
-	client_defaults(&o.client);
-	argp_parse(&argp, argc, argv, 0, NULL, &o);
+	client_arguments(argc, argv, doc, &o.client, options, switches);
 	o.render.color = isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
-	/* A kernel without the record layer is no reason not to show the handshake. */
-	if (o.no_install || tlsrec_probe(o.client.ulp, why, sizeof(why)))
-		o.client.ulp = NULL;
+	if (o.no_install)
+		o.client.offer.ulp = NULL;
 	ctx = client_context(&o.client);
+	/* A kernel without the record layer or the cipher is no reason not to show the handshake. */
+	if (ctx && tlsrec_ctx_probe(ctx)) {
+		snprintf(why, sizeof(why), "%s", tlsrec_ctx_error(ctx));
+		tlsrec_ctx_set_ulp(ctx, NULL);
+	}
 	if (ctx)
 		status = trace(&o, ctx);
 	tlsrec_ctx_free(ctx);

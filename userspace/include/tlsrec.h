@@ -12,8 +12,15 @@
  *
  *	if (tlsrec_handshake(conn, 10000) != TLSREC_DONE)
  *		errx(1, "%s", tlsrec_conn_error(conn));
- *	tlsrec_conn_free(conn);
  *	write(fd, "GET / HTTP/1.0\r\n\r\n", 18);
+ *	while ((n = tlsrec_recv(conn, buf, sizeof(buf), 0)) > 0)
+ *		fwrite(buf, 1, n, stdout);
+ *	tlsrec_conn_free(conn);
+ *
+ * The connection object may be freed as soon as the handshake is over, and the socket goes on. But
+ * session tickets, key updates and alerts of the peer are records that a plain read() cannot carry
+ * (EIO): what reads with tlsrec_recv(), or calls tlsrec_control() after EIO, keeps the object and
+ * never sees them.
  *
  * A context is a configuration: set it up in one thread, then share it between threads. A
  * connection belongs to one thread at a time. Functions that return int return 0, or -1 after
@@ -21,9 +28,9 @@
  * tlsrec_ctx_error() or tlsrec_conn_error(). Strings returned by the library are UTF-8, never
  * NULL unless said so, and live as long as the object they came from.
  *
- * What the kernel can carry bounds what is negotiated: TLS 1.2 with ECDHE, DHE or RSA key
- * exchange and TLS 1.3, always with AES-GCM and a 128- or 256-bit key. No renegotiation, no
- * compression, no early data.
+ * What the kernel can carry bounds what is negotiated: TLS 1.3, and TLS 1.2 with ECDHE, DHE or
+ * RSA key exchange; AES-GCM, ChaCha20-Poly1305, AES-128-CCM and ARIA-GCM, as far as the kernel has
+ * them. No renegotiation, no compression, no early data.
  */
 #ifndef TLSREC_H
 #define TLSREC_H
@@ -81,14 +88,32 @@ TLSREC_API const char *tlsrec_ctx_error(const struct tlsrec_ctx *ctx);
  */
 TLSREC_API int tlsrec_ctx_set_ulp(struct tlsrec_ctx *ctx, const char *name);
 
+/*
+ * Whether this kernel can do what the context asks for: it has the ULP, and the ULP has a cipher
+ * for one of the suites. The first connection finds that out as well; a server may want to know
+ * before it listens. Opens connections over the loopback interface, since a ULP can only be set on
+ * a connected socket.
+ */
+TLSREC_API int tlsrec_ctx_probe(struct tlsrec_ctx *ctx);
+
 /* Lowest and highest version to negotiate. Default: TLSREC_TLS_1_2, TLSREC_TLS_1_3. */
 TLSREC_API int tlsrec_ctx_set_versions(struct tlsrec_ctx *ctx, int min, int max);
 
 /*
  * Cipher suites in order of preference, separated by ':'; names of OpenSSL or of the RFCs, of
  * both versions ("TLS_AES_128_GCM_SHA256:ECDHE-RSA-AES128-GCM-SHA256"), or an OpenSSL cipher
- * string. What the kernel cannot carry is left out; an error when nothing remains. A version
- * for which no suite is named is not negotiated.
+ * string. What no kernel can carry (CBC, AES-256-CCM, tags of 8 bytes) is left out; an error when
+ * nothing remains. A version for which no suite is left is not negotiated.
+ *
+ * Default: AES-GCM, then ChaCha20-Poly1305 for peers that have nothing else; those with forward
+ * secrecy first. On a server this order decides; a client only offers it. AES-CCM and ARIA-GCM
+ * (the latter with TLS 1.2 only) are used if they are named here. SM4, which the kernel has too,
+ * OpenSSL 3 cannot negotiate.
+ *
+ * Of the ciphers besides AES-GCM, those that this kernel lacks are left out before the first
+ * handshake, so that they are never negotiated: the kernel is asked once, with a connection over
+ * the loopback interface for each of them. If nothing remains, connections fail at their first
+ * step (TLSREC_ERROR_KERNEL); see tlsrec_ctx_probe().
  */
 TLSREC_API int tlsrec_ctx_set_ciphers(struct tlsrec_ctx *ctx, const char *list);
 
@@ -198,7 +223,8 @@ enum tlsrec_event_type {
 	TLSREC_EVENT_SECRET,	/* a line of the key log: keep it to yourself */
 	TLSREC_EVENT_CERT,	/* verdict on one certificate, leaf (depth 0) last */
 	TLSREC_EVENT_OCSP,	/* verdict on the stapled OCSP response */
-	TLSREC_EVENT_KEYS,	/* keys of one direction: derived and, with a ULP, installed */
+	TLSREC_EVENT_KEYS,	/* keys of one direction: derived and, with a ULP, installed; with
+				   key updates, again for each */
 };
 
 enum tlsrec_ocsp_verdict {
@@ -247,7 +273,7 @@ struct tlsrec_event {
 		struct {
 			const char *ulp;	/* "" if they were derived and not installed */
 			int version;		/* TLSREC_TLS_1_2 or _1_3 */
-			const char *cipher;	/* "AES-128-GCM" */
+			const char *cipher;	/* as in struct tlsrec_info */
 			uint64_t seq;		/* record number the kernel starts with */
 			const uint8_t *key;	/* secret: keep it to yourself */
 			size_t key_len;		/* 16 or 32 */
@@ -260,7 +286,8 @@ typedef void tlsrec_event_fn(void *arg, struct tlsrec_conn *conn, const struct t
 
 /*
  * fn is called from within tlsrec_step(), tlsrec_handshake() and, for what comes later,
- * tlsrec_recv() and tlsrec_control() of every connection, which it must not free.
+ * tlsrec_recv(), tlsrec_control() and tlsrec_key_update() of every connection, which it must not
+ * free.
  */
 TLSREC_API int tlsrec_ctx_set_event_fn(struct tlsrec_ctx *ctx, tlsrec_event_fn *fn, void *arg);
 
@@ -326,7 +353,8 @@ struct tlsrec_info {
 	int version;			/* TLSREC_TLS_1_2 or _1_3 */
 	const char *version_name;	/* "TLS 1.3" */
 	const char *suite;		/* "TLS_AES_128_GCM_SHA256" (name in the RFCs) */
-	const char *cipher;		/* "AES-128-GCM" */
+	const char *cipher;		/* "AES-128-GCM", "AES-256-GCM", "CHACHA20-POLY1305",
+					   "AES-128-CCM", "ARIA-128-GCM", "ARIA-256-GCM" */
 	const char *kex;		/* "ECDHE", "DHE", "RSA", "PSK" */
 	const char *group;		/* "x25519", "DH 2048 bits" (server: "DH"); RSA: "" */
 	const char *signature;		/* server's handshake signature; "" if it made none */
@@ -370,7 +398,7 @@ enum tlsrec_control {
 	TLSREC_CONTROL_ERROR = -1,	/* fatal: tlsrec_conn_error(); errno as tlsrec_recv() */
 	TLSREC_CONTROL_NONE = 0,	/* nothing is pending now */
 	TLSREC_CONTROL_DATA,		/* application data is next: read it */
-	TLSREC_CONTROL_HANDLED,		/* a ticket (kept as session) or a warning was taken */
+	TLSREC_CONTROL_HANDLED,		/* a ticket (kept as session), a key update or a warning */
 	TLSREC_CONTROL_CLOSED,		/* close_notify: the peer will send nothing more */
 	TLSREC_CONTROL_EOF,		/* the peer closed TCP without close_notify */
 };
@@ -385,12 +413,45 @@ TLSREC_API enum tlsrec_control tlsrec_control(struct tlsrec_conn *conn);
  * Like recv(2) on the socket, with control records dealt with out of sight. flags: MSG_DONTWAIT,
  * MSG_WAITALL, no others. Returns 0 at the end; tlsrec_conn_closed() says whether it was a clean
  * one. errno besides recv's own: EPROTO (fatal alert, or a message that must not come),
- * EKEYEXPIRED (the peer updated its key); tlsrec_conn_error() has the sentence.
+ * EKEYEXPIRED (the peer updated its key, and the kernel did not take the next one);
+ * tlsrec_conn_error() has the sentence.
  */
 TLSREC_API ssize_t tlsrec_recv(struct tlsrec_conn *conn, void *buf, size_t len, int flags);
 
 /* 1 once the peer's close_notify has been read. */
 TLSREC_API int tlsrec_conn_closed(const struct tlsrec_conn *conn);
+
+/*
+ * Key update (RFC 8446 4.6.3), TLS 1.3 only. The peer's are dealt with by tlsrec_recv() and
+ * tlsrec_control(): the next receiving key goes into the kernel and, if the peer asks for ours, a
+ * KeyUpdate message out and the next sending key into the kernel. When the socket has no room for
+ * the message, the next of these calls tries again.
+ *
+ * The record layer must be able to take a second key: tlsrec can, the kernel's own since Linux
+ * 6.14. With older ones an update of the peer ends in EKEYEXPIRED.
+ *
+ * This one begins an update of the sending key; request: 1 asks the peer to update its key, too.
+ * It waits for room in the socket unless that is non-blocking (EAGAIN: nothing has happened, call
+ * again). When the kernel refuses the next key, nothing can be sent any more: the sending direction
+ * of the socket is shut down. -1 also sets errno.
+ */
+TLSREC_API int tlsrec_key_update(struct tlsrec_conn *conn, int request);
+
+/*
+ * Nothing may be written to the socket while the sending key changes. A program that reads in one
+ * thread and writes in another therefore switches the answers of the reading thread off, and its
+ * writing thread, before each write, does
+ *
+ *	if (tlsrec_key_update_wanted(conn))
+ *		tlsrec_key_update(conn, 0);
+ *
+ * These two calls may then run while the other thread is in tlsrec_recv() or tlsrec_control(), an
+ * exception to the rule that a connection belongs to one thread; the reason of a failure is only in
+ * errno then. tlsrec_key_update_wanted(): 1 if the peer has asked for an update and got none yet,
+ * already during the TLSREC_EVENT_KEYS of the peer's, which can wake up the thread that writes.
+ */
+TLSREC_API void tlsrec_conn_set_separate_writer(struct tlsrec_conn *conn, int on);
+TLSREC_API int tlsrec_key_update_wanted(const struct tlsrec_conn *conn);
 
 /*
  * Alert and close_notify on a socket that carries kernel TLS; no connection object needed.

@@ -12,6 +12,7 @@
 #include <openssl/pem.h>
 
 #include "install.h"
+#include "suites.h"
 
 static bool is_address(const char *host)
 {
@@ -45,6 +46,9 @@ static int attach_ssl(struct tlsrec_conn *conn)
 {
 	BIO *bio;
 
+	pthread_mutex_lock(&conn->ctx->lock);
+	tr_suites_settle(conn->ctx);
+	pthread_mutex_unlock(&conn->ctx->lock);
 	conn->ssl = SSL_new(conn->ctx->ssl);
 	bio = tr_wire_bio(conn->ctx->bio_method, &conn->wire);
 	if (!conn->ssl || !bio) {
@@ -174,6 +178,10 @@ static int start(struct tlsrec_conn *conn)
 	if (conn->ctx->server && !conn->ctx->identity_count)
 		return tr_fail(&conn->err, TLSREC_ERROR_LOCAL,
 			       "a server needs a certificate: add one with its private key");
+	if (conn->ctx->ulp && conn->ctx->unfit.kind) {
+		conn->err = conn->ctx->unfit;
+		return -1;
+	}
 	if (!conn->ctx->server && start_client(conn))
 		return -1;
 	if (tr_install_ulp(conn))
@@ -202,14 +210,11 @@ static int check_resumed(struct tlsrec_conn *conn)
 	return 0;
 }
 
-/* What OpenSSL needs to read tickets later stays; all else goes once the kernel has it. */
+/* The kernel has them. What tickets and key updates need is not among them. */
 static void wipe_keys(struct tlsrec_conn *conn)
 {
-	bool tickets = !conn->ctx->server && conn->keys.version == TLS1_3_VERSION;
-
 	OPENSSL_cleanse(conn->keys.tx.key, sizeof(conn->keys.tx.key));
-	if (!tickets)
-		OPENSSL_cleanse(conn->keys.rx.key, sizeof(conn->keys.rx.key));
+	OPENSSL_cleanse(conn->keys.rx.key, sizeof(conn->keys.rx.key));
 }
 
 static int finish(struct tlsrec_conn *conn)

@@ -8,6 +8,7 @@
 #include "info.h"
 #include "keys.h"
 #include "ocsp.h"
+#include "update.h"
 #include "verify.h"
 #include "watch.h"
 #include "wire.h"
@@ -37,6 +38,7 @@ struct tlsrec_conn {
 	struct tr_keys keys;
 	SSL_SESSION *session; /* newest one for later, or before the first step the one to offer */
 	struct tr_control control;
+	struct tr_update update;
 	struct tr_info info;
 };
 

@@ -15,7 +15,6 @@ enum {
 	HELLO_REQUEST = 0,
 	CLIENT_HELLO = 1,
 	NEW_SESSION_TICKET = 4,
-	KEY_UPDATE = 24,
 	WARNING = 1,
 	FATAL = 2,
 };
@@ -90,7 +89,7 @@ static enum tlsrec_control take_ticket(struct tlsrec_conn *conn, const uint8_t *
 
 	while (ok && len) {
 		size_t part = len < TR_PLAIN_MAX ? len : TR_PLAIN_MAX;
-		ssize_t n = tr_seal(conn->keys.version, &conn->keys.rx, TR_HANDSHAKE, data, part,
+		ssize_t n = tr_seal(conn->keys.version, &conn->keys.fed, TR_HANDSHAKE, data, part,
 				    record);
 
 		ok = n > 0 && !feed(conn, record, (size_t)n);
@@ -103,7 +102,25 @@ static enum tlsrec_control take_ticket(struct tlsrec_conn *conn, const uint8_t *
 	return refuse(conn, SSL_AD_DECODE_ERROR, EPROTO, "sent a malformed session ticket");
 }
 
-static enum tlsrec_control take_message(struct tlsrec_conn *conn)
+/* behind: bytes of the record that follow the message, and are under the wrong key. */
+static enum tlsrec_control take_key_update(struct tlsrec_conn *conn, size_t behind)
+{
+	const struct tr_control *control = &conn->control;
+	const uint8_t *request = control->message + TR_KEY_UPDATE_LEN - 1;
+
+	if (behind)
+		return refuse(conn, SSL_AD_UNEXPECTED_MESSAGE, EPROTO,
+			      "sent more behind a key update in the same record");
+	if (control->message_len != TR_KEY_UPDATE_LEN || *request > 1)
+		return refuse(conn, SSL_AD_ILLEGAL_PARAMETER, EPROTO,
+			      "sent a malformed key update");
+	if (!tr_update_take(conn, *request))
+		return TLSREC_CONTROL_HANDLED;
+	errno = EKEYEXPIRED;
+	return TLSREC_CONTROL_ERROR;
+}
+
+static enum tlsrec_control take_message(struct tlsrec_conn *conn, size_t behind)
 {
 	const struct tr_control *control = &conn->control;
 	bool version13 = conn->keys.version == TLS1_3_VERSION;
@@ -112,9 +129,8 @@ static enum tlsrec_control take_message(struct tlsrec_conn *conn)
 
 	if (version13 && !server && type == NEW_SESSION_TICKET)
 		return take_ticket(conn, control->message, control->message_len);
-	if (version13 && type == KEY_UPDATE)
-		return refuse(conn, SSL_AD_INTERNAL_ERROR, EKEYEXPIRED,
-			      "updated its key, which is not supported yet");
+	if (version13 && type == TR_KEY_UPDATE)
+		return take_key_update(conn, behind);
 	if (!version13 && type == (server ? CLIENT_HELLO : HELLO_REQUEST)) {
 		tlsrec_send_alert(conn->wire.fd, WARNING, SSL_AD_NO_RENEGOTIATION);
 		return TLSREC_CONTROL_HANDLED;
@@ -173,7 +189,7 @@ static enum tlsrec_control take_handshake_bytes(struct tlsrec_conn *conn, const 
 		data += part;
 		len -= part;
 		if (message_complete(control)) {
-			result = take_message(conn);
+			result = take_message(conn, len);
 			control->message_len = 0;
 		}
 	}

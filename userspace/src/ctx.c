@@ -42,7 +42,6 @@ static void set_fixed_options(SSL_CTX *ssl)
 	SSL_CTX_set_recv_max_early_data(ssl, 0);
 }
 
-
 static int init_ssl(struct tlsrec_ctx *ctx)
 {
 	ctx->ssl = SSL_CTX_new(ctx->server ? TLS_server_method() : TLS_client_method());
@@ -117,6 +116,7 @@ void tlsrec_ctx_free(struct tlsrec_ctx *ctx)
 	BIO_meth_free(ctx->bio_method);
 	pthread_mutex_destroy(&ctx->lock);
 	free(ctx->alpn);
+	free(ctx->suites);
 	free(ctx->ulp);
 	free(ctx);
 }
@@ -138,6 +138,7 @@ int tlsrec_ctx_set_ulp(struct tlsrec_ctx *ctx, const char *name)
 	}
 	free(ctx->ulp);
 	ctx->ulp = copy;
+	ctx->settled = false;
 	return 0;
 }
 

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include <openssl/ssl.h>
 
@@ -31,6 +32,11 @@ struct tlsrec_ctx {
 	char *ulp;			/* NULL: install nothing */
 	int min_version;
 	int max_version;
+	char *suites;			/* what was asked for */
+	uint32_t asked;			/* ciphers of it: see suites.c */
+	uint32_t enabled;		/* less those that the kernel lacks */
+	bool settled;			/* what the kernel lacks was left out */
+	struct tr_error unfit;		/* and nothing remained */
 	bool suites12;			/* some suite of TLS 1.2 is enabled */
 	bool suites13;
 	unsigned char *alpn;		/* wire format: length, name, length, name */

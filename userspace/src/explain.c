@@ -82,8 +82,9 @@ static int explain_openssl(struct tlsrec_conn *conn)
 	case SSL_R_NO_SHARED_CIPHER:
 		return tr_fail(
 			&conn->err, TLSREC_ERROR_PROTOCOL,
-			"%s offers no cipher suite that can be used here: the kernel carries "
-			"AES-GCM, and the certificate's key type must fit",
+			"%s offers no cipher suite that can be used here: it must be enabled "
+			"(AES-GCM and ChaCha20-Poly1305 are, unless others were asked for), be in "
+			"the kernel, and fit the type of the certificate's key",
 			peer);
 	case SSL_R_UNSUPPORTED_PROTOCOL:
 		return tr_fail(

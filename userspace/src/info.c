@@ -143,8 +143,7 @@ static void fill_negotiated(struct tlsrec_conn *conn, const SSL_CIPHER *cipher)
 	view->version = SSL_version(conn->ssl);
 	view->version_name = view->version == TLS1_3_VERSION ? "TLS 1.3" : "TLS 1.2";
 	view->suite = SSL_CIPHER_standard_name(cipher);
-	view->cipher = tr_cipher_name(SSL_CIPHER_get_cipher_nid(cipher) == NID_aes_256_gcm ? 32
-											    : 16);
+	view->cipher = tr_cipher_of(cipher)->name;
 	view->kex = kex_name(cipher, conn->info.group);
 	view->signature = server_signature(conn);
 	view->resumed = SSL_session_reused(conn->ssl);

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "install.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -16,11 +18,22 @@
 
 enum { ADVICE_LEN = 160 };
 
+/*
+ * Any struct tls12_crypto_info_* of <linux/tls.h>: they all are the version and the cipher, then
+ * iv, key, salt and the record number, in sizes that depend on the cipher.
+ */
 union crypto_info {
 	struct tls_crypto_info info;
-	struct tls12_crypto_info_aes_gcm_128 gcm128;
-	struct tls12_crypto_info_aes_gcm_256 gcm256;
+	uint8_t bytes[sizeof(struct tls12_crypto_info_aes_gcm_256)];
 };
+
+_Static_assert(offsetof(struct tls12_crypto_info_aes_gcm_256, iv) == sizeof(struct tls_crypto_info),
+	       "iv comes first");
+_Static_assert(offsetof(struct tls12_crypto_info_aes_gcm_256, salt) ==
+		       offsetof(struct tls12_crypto_info_aes_gcm_256, key) + TR_KEY_MAX,
+	       "the salt comes behind the key");
+_Static_assert(sizeof(struct tls12_crypto_info_chacha20_poly1305) <= sizeof(union crypto_info),
+	       "room for every cipher");
 
 /* What to do about an errno of setsockopt(TCP_ULP). */
 static const char *ulp_advice(int err, const char *name, char *buf, size_t size)
@@ -65,52 +78,84 @@ int tr_install_ulp(struct tlsrec_conn *conn)
 		       strerrorname_np(err));
 }
 
-static void put64(unsigned char *p, uint64_t v)
+static uint8_t *put(uint8_t *to, const uint8_t *from, size_t len)
 {
-	for (int i = 7; i >= 0; i--, v >>= 8)
-		p[i] = (unsigned char)v;
+	memcpy(to, from, len);
+	return to + len;
 }
 
-/* Fills the structure of <linux/tls.h>; its length. */
+/* Fills in what dir says; the length of the structure. */
 static socklen_t fill(union crypto_info *ci, int version, const struct tr_dir *dir)
 {
+	size_t salt_len = dir->cipher->explicit_len ? TR_SALT_LEN : 0;
+	uint64_t seq = htobe64(dir->seq);
+	uint8_t *p = ci->bytes + sizeof(ci->info);
+
 	memset(ci, 0, sizeof(*ci));
 	ci->info.version = (uint16_t)version;
-	if (dir->key_len == TLS_CIPHER_AES_GCM_128_KEY_SIZE) {
-		ci->info.cipher_type = TLS_CIPHER_AES_GCM_128;
-		memcpy(ci->gcm128.key, dir->key, sizeof(ci->gcm128.key));
-		memcpy(ci->gcm128.salt, dir->iv, sizeof(ci->gcm128.salt));
-		memcpy(ci->gcm128.iv, dir->iv + TR_SALT_LEN, sizeof(ci->gcm128.iv));
-		put64(ci->gcm128.rec_seq, dir->seq);
-		return sizeof(ci->gcm128);
-	}
-	ci->info.cipher_type = TLS_CIPHER_AES_GCM_256;
-	memcpy(ci->gcm256.key, dir->key, sizeof(ci->gcm256.key));
-	memcpy(ci->gcm256.salt, dir->iv, sizeof(ci->gcm256.salt));
-	memcpy(ci->gcm256.iv, dir->iv + TR_SALT_LEN, sizeof(ci->gcm256.iv));
-	put64(ci->gcm256.rec_seq, dir->seq);
-	return sizeof(ci->gcm256);
+	ci->info.cipher_type = dir->cipher->type;
+	p = put(p, dir->iv + salt_len, TR_IV_LEN - salt_len);
+	p = put(p, dir->key, dir->cipher->key_len);
+	p = put(p, dir->iv, salt_len);
+	p = put(p, (uint8_t *)&seq, sizeof(seq));
+	return (socklen_t)(p - ci->bytes);
 }
 
-static int install_direction(struct tlsrec_conn *conn, int option)
+static void emit_key(struct tlsrec_conn *conn, bool outgoing)
 {
-	const struct tr_dir *dir = option == TLS_TX ? &conn->keys.tx : &conn->keys.rx;
-	union crypto_info ci;
-	socklen_t len = fill(&ci, conn->keys.version, dir);
-	int err = 0;
+	const struct tr_dir *dir = outgoing ? &conn->keys.tx : &conn->keys.rx;
+	struct tlsrec_event event = {
+		.type = TLSREC_EVENT_KEYS,
+		.outgoing = outgoing,
+		.u.keys = {
+			.ulp = conn->ctx->ulp ? conn->ctx->ulp : "",
+			.version = conn->keys.version,
+			.cipher = dir->cipher->name,
+			.seq = dir->seq,
+			.key = dir->key,
+			.key_len = dir->cipher->key_len,
+			.iv = dir->iv,
+		},
+	};
 
-	if (setsockopt(conn->wire.fd, SOL_TLS, option, &ci, len))
-		err = errno;
+	tr_emit(conn, &event);
+}
+
+/* 0, or -1 with errno. */
+static int set_key(int fd, int version, int option, const struct tr_dir *dir)
+{
+	union crypto_info ci;
+	socklen_t len = fill(&ci, version, dir);
+	int ret = setsockopt(fd, SOL_TLS, option, &ci, len);
+
 	OPENSSL_cleanse(&ci, sizeof(ci));
-	if (!err)
+	return ret;
+}
+
+int tr_install_key(struct tlsrec_conn *conn, bool outgoing)
+{
+	const struct tr_dir *dir = outgoing ? &conn->keys.tx : &conn->keys.rx;
+
+	if (conn->ctx->ulp && set_key(conn->wire.fd, conn->keys.version,
+				      outgoing ? TLS_TX : TLS_RX, dir))
+		return -1;
+	emit_key(conn, outgoing);
+	return 0;
+}
+
+static int install_first(struct tlsrec_conn *conn, bool outgoing)
+{
+	int err;
+
+	if (!tr_install_key(conn, outgoing))
 		return 0;
+	err = errno;
 	return tr_fail(
 		&conn->err, TLSREC_ERROR_KERNEL,
 		"the ULP \"%s\" refused the %s key of %s for %s: %s (%s); the handshake itself "
 		"succeeded, but the connection is of no use",
-		conn->ctx->ulp, option == TLS_TX ? "sending" : "receiving",
-		tr_cipher_name(dir->key_len), tr_peer_name(conn), strerror(err),
-		strerrorname_np(err));
+		conn->ctx->ulp, outgoing ? "sending" : "receiving", conn->keys.tx.cipher->name,
+		tr_peer_name(conn), strerror(err), strerrorname_np(err));
 }
 
 /* A client may have asked for small records (RFC 6066 4); the kernel must know. */
@@ -130,34 +175,11 @@ static int limit_records(struct tlsrec_conn *conn)
 		tr_peer_name(conn), max, conn->ctx->ulp, strerror(errno));
 }
 
-static void emit_keys(struct tlsrec_conn *conn, int outgoing)
-{
-	const struct tr_dir *dir = outgoing ? &conn->keys.tx : &conn->keys.rx;
-	struct tlsrec_event event = {
-		.type = TLSREC_EVENT_KEYS,
-		.outgoing = outgoing,
-		.u.keys = {
-			.ulp = conn->ctx->ulp ? conn->ctx->ulp : "",
-			.version = conn->keys.version,
-			.cipher = tr_cipher_name(dir->key_len),
-			.seq = dir->seq,
-			.key = dir->key,
-			.key_len = dir->key_len,
-			.iv = dir->iv,
-		},
-	};
-
-	tr_emit(conn, &event);
-}
-
 int tr_install_keys(struct tlsrec_conn *conn)
 {
-	if (conn->ctx->ulp && (install_direction(conn, TLS_TX) || install_direction(conn, TLS_RX) ||
-			       limit_records(conn)))
+	if (install_first(conn, true) || install_first(conn, false))
 		return -1;
-	emit_keys(conn, 1);
-	emit_keys(conn, 0);
-	return 0;
+	return conn->ctx->ulp ? limit_records(conn) : 0;
 }
 
 /* Both ends of a TCP connection to ourselves; 0 or -1 with errno. */
@@ -181,6 +203,13 @@ static int loopback_pair(int fds[2])
 	return fds[1] >= 0 ? 0 : -1;
 }
 
+static void close_pair(const int fds[2])
+{
+	for (int i = 0; i < 2; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+}
+
 int tlsrec_probe(const char *ulp, char *buf, size_t size)
 {
 	char advice[ADVICE_LEN];
@@ -199,9 +228,18 @@ int tlsrec_probe(const char *ulp, char *buf, size_t size)
 			 ulp_advice(errno, ulp, advice, sizeof(advice)));
 	else
 		ret = 0;
-	if (fds[0] >= 0)
-		close(fds[0]);
-	if (fds[1] >= 0)
-		close(fds[1]);
+	close_pair(fds);
 	return ret;
+}
+
+bool tr_probe_cipher(const char *ulp, const struct tr_cipher *cipher)
+{
+	const struct tr_dir nothing = { .cipher = cipher };
+	int fds[2];
+	bool refused;
+
+	refused = !loopback_pair(fds) && !set_ulp(fds[0], ulp) &&
+		  set_key(fds[0], TLS1_2_VERSION, TLS_TX, &nothing);
+	close_pair(fds);
+	return !refused;
 }

@@ -66,29 +66,29 @@ static const uint8_t *take(const uint8_t *from, uint8_t *to, size_t len)
 
 int tr_keys12(const EVP_MD *md, const uint8_t *master, size_t master_len,
 	      const uint8_t client_random[TR_RANDOM_LEN],
-	      const uint8_t server_random[TR_RANDOM_LEN], size_t key_len,
+	      const uint8_t server_random[TR_RANDOM_LEN], const struct tr_cipher *cipher,
 	      struct tr_dir *client, struct tr_dir *server)
 {
 	uint8_t seed[2 * TR_RANDOM_LEN];
-	uint8_t block[2 * (TR_KEY_MAX + TR_SALT_LEN)];
+	uint8_t block[2 * (TR_KEY_MAX + TR_IV_LEN)];
+	size_t key_len = cipher->key_len;
+	size_t iv_len = TR_IV_LEN - cipher->explicit_len;
 	const uint8_t *next = block;
 	int ret = -1;
 
-	if (key_len > TR_KEY_MAX)
-		return -1;
 	/* The key expansion, unlike the master secret, has the server's random first. */
 	memcpy(seed, server_random, TR_RANDOM_LEN);
 	memcpy(seed + TR_RANDOM_LEN, client_random, TR_RANDOM_LEN);
 	if (tr_prf12(md, master, master_len, "key expansion", seed, sizeof(seed), block,
-		     2 * (key_len + TR_SALT_LEN)))
+		     2 * (key_len + iv_len)))
 		goto out;
 
-	client->key_len = key_len;
-	server->key_len = key_len;
+	client->cipher = cipher;
+	server->cipher = cipher;
 	next = take(next, client->key, key_len);
 	next = take(next, server->key, key_len);
-	next = take(next, client->iv, TR_SALT_LEN);
-	take(next, server->iv, TR_SALT_LEN);
+	next = take(next, client->iv, iv_len);
+	take(next, server->iv, iv_len);
 	ret = 0;
 out:
 	OPENSSL_cleanse(block, sizeof(block));
@@ -130,14 +130,13 @@ int tr_expand_label(const EVP_MD *md, const uint8_t *secret, size_t secret_len,
 	return derive("HKDF", params, out, out_len);
 }
 
-int tr_keys13(const EVP_MD *md, const uint8_t *secret, size_t key_len, struct tr_dir *dir)
+int tr_keys13(const EVP_MD *md, const uint8_t *secret, const struct tr_cipher *cipher,
+	      struct tr_dir *dir)
 {
 	size_t secret_len = (size_t)EVP_MD_get_size(md);
 
-	if (key_len > TR_KEY_MAX)
-		return -1;
-	dir->key_len = key_len;
-	if (tr_expand_label(md, secret, secret_len, "key", NULL, 0, dir->key, key_len))
+	dir->cipher = cipher;
+	if (tr_expand_label(md, secret, secret_len, "key", NULL, 0, dir->key, cipher->key_len))
 		return -1;
 	return tr_expand_label(md, secret, secret_len, "iv", NULL, 0, dir->iv, TR_IV_LEN);
 }

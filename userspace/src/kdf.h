@@ -13,23 +13,21 @@
 
 #include <openssl/evp.h>
 
+#include "cipher.h"
+
 enum {
 	TR_RANDOM_LEN = 32,	/* ClientHello.random, ServerHello.random */
 	TR_MASTER_LEN = 48,	/* TLS 1.2 master secret */
-	TR_KEY_MAX = 32,
-	TR_SALT_LEN = 4,	/* implicit part of the TLS 1.2 GCM nonce (RFC 5288 3) */
-	TR_EXPLICIT_LEN = 8,	/* its explicit part */
-	TR_IV_LEN = TR_SALT_LEN + TR_EXPLICIT_LEN,
-	TR_TAG_LEN = 16,
 };
 
 /* Key of one direction and the record number it goes on with. */
 struct tr_dir {
+	const struct tr_cipher *cipher;
 	uint8_t key[TR_KEY_MAX];
-	size_t key_len;		/* 16 or 32 */
 	/*
-	 * TLS 1.3: the static IV (RFC 8446 5.3). TLS 1.2: the salt, then the explicit nonce
-	 * of the next record to be sent; on the receiving side the latter means nothing.
+	 * The static IV (RFC 8446 5.3, RFC 7905 2). TLS 1.2 with an explicit nonce: the salt,
+	 * then that of the next record to be sent; on the receiving side the latter means
+	 * nothing.
 	 */
 	uint8_t iv[TR_IV_LEN];
 	uint64_t seq;
@@ -40,12 +38,12 @@ int tr_prf12(const EVP_MD *md, const uint8_t *secret, size_t secret_len, const c
 	     const uint8_t *seed, size_t seed_len, uint8_t *out, size_t out_len);
 
 /*
- * Key block of RFC 5246 6.3 for an AEAD suite: no MAC keys, then both keys, then both salts
- * (RFC 5288 3). Fills key, key_len and the salt half of iv.
+ * Key block of RFC 5246 6.3 for an AEAD suite: no MAC keys, then both keys, then both implicit
+ * nonces (RFC 5288 3, RFC 7905 2). Fills cipher, key and what comes of iv.
  */
 int tr_keys12(const EVP_MD *md, const uint8_t *master, size_t master_len,
 	      const uint8_t client_random[TR_RANDOM_LEN],
-	      const uint8_t server_random[TR_RANDOM_LEN], size_t key_len,
+	      const uint8_t server_random[TR_RANDOM_LEN], const struct tr_cipher *cipher,
 	      struct tr_dir *client, struct tr_dir *server);
 
 /* HKDF-Expand-Label of RFC 8446 7.1; label without the "tls13 " in front. */
@@ -54,7 +52,8 @@ int tr_expand_label(const EVP_MD *md, const uint8_t *secret, size_t secret_len,
 		    uint8_t *out, size_t out_len);
 
 /* Traffic key and IV of RFC 8446 7.3 from a traffic secret of the digest's length. */
-int tr_keys13(const EVP_MD *md, const uint8_t *secret, size_t key_len, struct tr_dir *dir);
+int tr_keys13(const EVP_MD *md, const uint8_t *secret, const struct tr_cipher *cipher,
+	      struct tr_dir *dir);
 
 /* application_traffic_secret_N+1 of RFC 8446 7.2, in place. */
 int tr_next_secret(const EVP_MD *md, uint8_t *secret);

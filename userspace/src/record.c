@@ -21,11 +21,6 @@ static void put64(uint8_t *p, uint64_t v)
 		p[i] = (uint8_t)v;
 }
 
-static const EVP_CIPHER *gcm(const struct tr_dir *dir)
-{
-	return dir->key_len == 16 ? EVP_aes_128_gcm() : EVP_aes_256_gcm();
-}
-
 /* RFC 8446 5.3: the IV xor the sequence number, padded on the left. */
 static void nonce13(const struct tr_dir *dir, uint8_t nonce[TR_IV_LEN])
 {
@@ -48,42 +43,61 @@ static void aad12(const struct tr_dir *dir, uint8_t type, size_t len, uint8_t aa
 static void advance(int version, struct tr_dir *dir)
 {
 	dir->seq++;
-	if (version == TLS1_3_VERSION)
+	if (version == TLS1_3_VERSION || !dir->cipher->explicit_len)
 		return;
 	for (int i = TR_IV_LEN - 1; i >= TR_SALT_LEN && ++dir->iv[i] == 0; i--)
 		;
 }
 
-bool tr_gcm_seal(const struct tr_dir *dir, const uint8_t *nonce, const uint8_t *aad, int aad_len,
-		 const uint8_t *in, size_t in_len, const uint8_t *tail, int tail_len, uint8_t *out)
+/*
+ * A context with key, nonce and additional data in it. AES-CCM must be told the lengths first:
+ * of the tag (with the tag itself when opening) and, before the additional data, of the text.
+ */
+static EVP_CIPHER_CTX *aead_begin(const struct tr_dir *dir, bool seal, const uint8_t *nonce,
+				  const uint8_t *aad, int aad_len, size_t len, void *tag)
 {
+	EVP_CIPHER *cipher = EVP_CIPHER_fetch(NULL, dir->cipher->name, NULL);
 	EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
-	uint8_t *end = out + in_len + tail_len;
+	bool ccm = cipher && EVP_CIPHER_get_mode(cipher) == EVP_CIPH_CCM_MODE;
 	int n;
 	bool ok;
 
-	ok = c && EVP_EncryptInit_ex(c, gcm(dir), NULL, dir->key, nonce) &&
-	     (!aad_len || EVP_EncryptUpdate(c, NULL, &n, aad, aad_len)) &&
-	     (!in_len || EVP_EncryptUpdate(c, out, &n, in, (int)in_len)) &&
-	     (!tail_len || EVP_EncryptUpdate(c, out + in_len, &n, tail, tail_len)) &&
-	     EVP_EncryptFinal_ex(c, end, &n) &&
-	     EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_GET_TAG, TR_TAG_LEN, end);
+	ok = c && cipher && EVP_CipherInit_ex2(c, cipher, NULL, NULL, seal, NULL) &&
+	     EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_SET_IVLEN, TR_IV_LEN, NULL) &&
+	     ((seal && !ccm) || EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_SET_TAG, TR_TAG_LEN, tag)) &&
+	     EVP_CipherInit_ex2(c, NULL, dir->key, nonce, seal, NULL) &&
+	     (!ccm || EVP_CipherUpdate(c, NULL, &n, NULL, (int)len)) &&
+	     (!aad_len || EVP_CipherUpdate(c, NULL, &n, aad, aad_len));
+	EVP_CIPHER_free(cipher);
+	if (ok)
+		return c;
+	EVP_CIPHER_CTX_free(c);
+	return NULL;
+}
+
+bool tr_aead_seal(const struct tr_dir *dir, const uint8_t *nonce, const uint8_t *aad, int aad_len,
+		  const uint8_t *in, size_t len, uint8_t *out)
+{
+	EVP_CIPHER_CTX *c = aead_begin(dir, true, nonce, aad, aad_len, len, NULL);
+	int n;
+	bool ok;
+
+	ok = c && EVP_CipherUpdate(c, out, &n, in, (int)len) &&
+	     EVP_CipherFinal_ex(c, out + len, &n) &&
+	     EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_GET_TAG, TR_TAG_LEN, out + len);
 	EVP_CIPHER_CTX_free(c);
 	return ok;
 }
 
-bool tr_gcm_open(const struct tr_dir *dir, const uint8_t *nonce, const uint8_t *aad, int aad_len,
-		 const uint8_t *in, size_t in_len, uint8_t *out)
+bool tr_aead_open(const struct tr_dir *dir, const uint8_t *nonce, const uint8_t *aad, int aad_len,
+		  const uint8_t *in, size_t len, uint8_t *out)
 {
-	EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
+	EVP_CIPHER_CTX *c = aead_begin(dir, false, nonce, aad, aad_len, len, (void *)(in + len));
 	int n;
 	bool ok;
 
-	ok = c && EVP_DecryptInit_ex(c, gcm(dir), NULL, dir->key, nonce) &&
-	     (!aad_len || EVP_DecryptUpdate(c, NULL, &n, aad, aad_len)) &&
-	     (!in_len || EVP_DecryptUpdate(c, out, &n, in, (int)in_len)) &&
-	     EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_SET_TAG, TR_TAG_LEN, (void *)(in + in_len)) &&
-	     EVP_DecryptFinal_ex(c, out + in_len, &n) > 0;
+	ok = c && EVP_CipherUpdate(c, out, &n, in, (int)len) > 0 &&
+	     EVP_CipherFinal_ex(c, out + len, &n) > 0;
 	EVP_CIPHER_CTX_free(c);
 	return ok;
 }
@@ -95,17 +109,33 @@ static void put_header(uint8_t *out, uint8_t type, size_t len)
 	put16(out + 3, len);
 }
 
+/* Of a record of TLS 1.2 whose explicit part stands in front of its ciphertext. */
+static void nonce12(const struct tr_dir *dir, const uint8_t *explicit, uint8_t nonce[TR_IV_LEN])
+{
+	size_t explicit_len = dir->cipher->explicit_len;
+
+	if (!explicit_len) {
+		nonce13(dir, nonce);
+		return;
+	}
+	memcpy(nonce, dir->iv, TR_IV_LEN);
+	memcpy(nonce + TR_IV_LEN - explicit_len, explicit, explicit_len);
+}
+
 static ssize_t seal12(const struct tr_dir *dir, uint8_t type, const uint8_t *data, size_t len,
 		      uint8_t *out)
 {
+	size_t explicit_len = dir->cipher->explicit_len;
+	size_t body = explicit_len + len + TR_TAG_LEN;
+	uint8_t nonce[TR_IV_LEN];
 	uint8_t aad[AAD12_LEN];
-	size_t body = TR_EXPLICIT_LEN + len + TR_TAG_LEN;
 
 	aad12(dir, type, len, aad);
 	put_header(out, type, body);
-	memcpy(out + TR_HEADER_LEN, dir->iv + TR_SALT_LEN, TR_EXPLICIT_LEN);
-	if (!tr_gcm_seal(dir, dir->iv, aad, AAD12_LEN, data, len, NULL, 0,
-			 out + TR_HEADER_LEN + TR_EXPLICIT_LEN))
+	memcpy(out + TR_HEADER_LEN, dir->iv + TR_IV_LEN - explicit_len, explicit_len);
+	nonce12(dir, out + TR_HEADER_LEN, nonce);
+	if (!tr_aead_seal(dir, nonce, aad, AAD12_LEN, data, len,
+			  out + TR_HEADER_LEN + explicit_len))
 		return -1;
 	return (ssize_t)(TR_HEADER_LEN + body);
 }
@@ -115,11 +145,13 @@ static ssize_t seal13(const struct tr_dir *dir, uint8_t type, const uint8_t *dat
 {
 	uint8_t nonce[TR_IV_LEN];
 	size_t body = len + 1 + TR_TAG_LEN;
+	uint8_t *text = out + TR_HEADER_LEN;
 
 	nonce13(dir, nonce);
 	put_header(out, TR_DATA, body);
-	if (!tr_gcm_seal(dir, nonce, out, TR_HEADER_LEN, data, len, &type, 1,
-			 out + TR_HEADER_LEN))
+	memcpy(text, data, len);
+	text[len] = type;
+	if (!tr_aead_seal(dir, nonce, out, TR_HEADER_LEN, text, len + 1, text))
 		return -1;
 	return (ssize_t)(TR_HEADER_LEN + body);
 }
@@ -141,20 +173,20 @@ ssize_t tr_seal(int version, struct tr_dir *dir, uint8_t type, const uint8_t *da
 static ssize_t open12(const struct tr_dir *dir, const uint8_t *record, size_t body, uint8_t *type,
 		      uint8_t *out)
 {
+	size_t explicit_len = dir->cipher->explicit_len;
 	uint8_t nonce[TR_IV_LEN];
 	uint8_t aad[AAD12_LEN];
 	size_t len;
 
-	if (body < TR_EXPLICIT_LEN + TR_TAG_LEN)
+	if (body < explicit_len + TR_TAG_LEN)
 		return -1;
-	len = body - TR_EXPLICIT_LEN - TR_TAG_LEN;
+	len = body - explicit_len - TR_TAG_LEN;
 	if (len > TR_PLAIN_MAX)
 		return -1;
-	memcpy(nonce, dir->iv, TR_SALT_LEN);
-	memcpy(nonce + TR_SALT_LEN, record + TR_HEADER_LEN, TR_EXPLICIT_LEN);
+	nonce12(dir, record + TR_HEADER_LEN, nonce);
 	aad12(dir, record[0], len, aad);
-	if (!tr_gcm_open(dir, nonce, aad, AAD12_LEN, record + TR_HEADER_LEN + TR_EXPLICIT_LEN,
-			 len, out))
+	if (!tr_aead_open(dir, nonce, aad, AAD12_LEN, record + TR_HEADER_LEN + explicit_len, len,
+			  out))
 		return -1;
 	*type = record[0];
 	return (ssize_t)len;
@@ -172,7 +204,7 @@ static ssize_t open13(const struct tr_dir *dir, const uint8_t *record, size_t bo
 	if (len > TR_PLAIN_MAX + 1)
 		return -1;
 	nonce13(dir, nonce);
-	if (!tr_gcm_open(dir, nonce, record, TR_HEADER_LEN, record + TR_HEADER_LEN, len, out))
+	if (!tr_aead_open(dir, nonce, record, TR_HEADER_LEN, record + TR_HEADER_LEN, len, out))
 		return -1;
 	while (len && !out[len - 1])
 		len--;

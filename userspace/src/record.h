@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * AES-GCM record protection in user space: TLS 1.2 (RFC 5246 6.2.3.3, RFC 5288) and TLS 1.3
- * (RFC 8446 5.2). Pure functions.
+ * AEAD record protection in user space: TLS 1.2 (RFC 5246 6.2.3.3, RFC 5288, RFC 7905) and
+ * TLS 1.3 (RFC 8446 5.2). Pure functions.
  */
 #ifndef TLSREC_RECORD_H
 #define TLSREC_RECORD_H
@@ -24,15 +24,14 @@ enum {
 };
 
 /*
- * AES-GCM with the key of dir and a nonce of TR_IV_LEN bytes. The plaintext is in, then tail
- * (the content type of TLS 1.3, which would otherwise need a copy); the tag follows the
- * ciphertext. False when OpenSSL refuses or, opening, when the tag is wrong.
+ * The cipher and key of dir on len bytes, in place or from in to out; the nonce has TR_IV_LEN
+ * bytes, the tag follows the ciphertext. False when OpenSSL refuses or, opening, when the tag is
+ * wrong.
  */
-bool tr_gcm_seal(const struct tr_dir *dir, const uint8_t *nonce, const uint8_t *aad, int aad_len,
-		 const uint8_t *in, size_t in_len, const uint8_t *tail, int tail_len,
-		 uint8_t *out);
-bool tr_gcm_open(const struct tr_dir *dir, const uint8_t *nonce, const uint8_t *aad, int aad_len,
-		 const uint8_t *in, size_t in_len, uint8_t *out);
+bool tr_aead_seal(const struct tr_dir *dir, const uint8_t *nonce, const uint8_t *aad, int aad_len,
+		  const uint8_t *in, size_t len, uint8_t *out);
+bool tr_aead_open(const struct tr_dir *dir, const uint8_t *nonce, const uint8_t *aad, int aad_len,
+		  const uint8_t *in, size_t len, uint8_t *out);
 
 /*
  * One record of content type type around len bytes, at most TR_PLAIN_MAX, into out, which has

@@ -110,6 +110,15 @@ static int on_new_session(SSL *ssl, SSL_SESSION *session)
 	return 1;
 }
 
+/* A session of TLS 1.2 brings its cipher suite along; one of TLS 1.3 fits with others, too. */
+static bool suite_enabled(const struct tlsrec_conn *conn, const SSL_SESSION *session)
+{
+	const SSL_CIPHER *suite = SSL_SESSION_get0_cipher(session);
+
+	return SSL_SESSION_get_protocol_version(session) == TLS1_3_VERSION || !suite ||
+	       sk_SSL_CIPHER_find(SSL_get_ciphers(conn->ssl), (SSL_CIPHER *)suite) >= 0;
+}
+
 /* The certificate in a session is not shown again, so it is checked before it is offered. */
 static const char *unfit(const struct tlsrec_conn *conn, const SSL_SESSION *session)
 {
@@ -117,6 +126,8 @@ static const char *unfit(const struct tlsrec_conn *conn, const SSL_SESSION *sess
 
 	if (!SSL_SESSION_is_resumable(session))
 		return "it cannot be resumed";
+	if (!suite_enabled(conn, session))
+		return "its cipher suite is not enabled here";
 	if (!tr_verify_host(conn, cert))
 		return "its certificate is for another host";
 	if (cert && X509_cmp_current_time(X509_get0_notAfter(cert)) < 0)

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* The socket once the kernel has the keys: alerts out, records of all types in. */
+#include "socket.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -12,14 +14,13 @@ enum {
 	WARNING = 1,
 };
 
-int tlsrec_send_alert(int fd, int level, int description)
+int tr_send_typed(int fd, uint8_t type, const void *data, size_t len, int flags)
 {
-	unsigned char alert[2] = { (unsigned char)level, (unsigned char)description };
 	union {
 		char buf[CMSG_SPACE(sizeof(unsigned char))];
 		struct cmsghdr align;
 	} control = { 0 };
-	struct iovec iov = { .iov_base = alert, .iov_len = sizeof(alert) };
+	struct iovec iov = { .iov_base = (void *)data, .iov_len = len };
 	struct msghdr msg = {
 		.msg_iov = &iov,
 		.msg_iovlen = 1,
@@ -31,8 +32,15 @@ int tlsrec_send_alert(int fd, int level, int description)
 	cmsg->cmsg_level = SOL_TLS;
 	cmsg->cmsg_type = TLS_SET_RECORD_TYPE;
 	cmsg->cmsg_len = CMSG_LEN(sizeof(unsigned char));
-	*CMSG_DATA(cmsg) = TR_ALERT;
-	return sendmsg(fd, &msg, MSG_NOSIGNAL) == sizeof(alert) ? 0 : -1;
+	*CMSG_DATA(cmsg) = type;
+	return sendmsg(fd, &msg, flags | MSG_NOSIGNAL) == (ssize_t)len ? 0 : -1;
+}
+
+int tlsrec_send_alert(int fd, int level, int description)
+{
+	const uint8_t alert[2] = { (uint8_t)level, (uint8_t)description };
+
+	return tr_send_typed(fd, TR_ALERT, alert, sizeof(alert), 0);
 }
 
 int tlsrec_close_notify(int fd)
@@ -80,7 +88,8 @@ static void explain_recv(struct tlsrec_conn *conn)
 			"what came from %s is no valid TLS record", peer);
 	else if (err == EKEYEXPIRED)
 		tr_fail(&conn->err, TLSREC_ERROR_PROTOCOL,
-			"%s updated its key, which is not supported yet", peer);
+			"%s updated its key, and its KeyUpdate message was not read through the "
+			"library", peer);
 	else if (err != EAGAIN && err != EINTR)
 		tr_fail(&conn->err, TLSREC_ERROR_IO, "cannot receive from %s: %s", peer,
 			strerror(err));
@@ -109,6 +118,8 @@ ssize_t tlsrec_recv(struct tlsrec_conn *conn, void *buf, size_t len, int flags)
 		errno = EOPNOTSUPP;
 		return -1;
 	}
+	if (tr_update_answer(conn))
+		return -1;
 	while (len && !conn->control.closed) {
 		n = recv_typed(conn->wire.fd, buf, len, flags, &type);
 		if (n < 0) {
@@ -133,6 +144,8 @@ enum tlsrec_control tlsrec_control(struct tlsrec_conn *conn)
 	ssize_t n;
 
 	if (!is_over(conn))
+		return TLSREC_CONTROL_ERROR;
+	if (tr_update_answer(conn))
 		return TLSREC_CONTROL_ERROR;
 	if (conn->control.closed)
 		return TLSREC_CONTROL_CLOSED;

@@ -5,7 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LIST_MAX = 4096 };
+#include <openssl/err.h>
+
+#include "install.h"
+
+enum { LIST_MAX = 4096, WHY_LEN = 512 };
+
+/* A set of ciphers has a bit for each row of tr_ciphers. */
+#define ALL_CIPHERS UINT32_MAX
 
 /* Names separated by ':', in a buffer of LIST_MAX. False when it is full. */
 static bool append(char *list, const char *name)
@@ -16,26 +23,29 @@ static bool append(char *list, const char *name)
 	return n >= 0 && (size_t)n < LIST_MAX - used;
 }
 
-static bool kernel_can(const SSL_CIPHER *cipher)
+static uint32_t bit(const struct tr_cipher *cipher)
 {
-	int auth = SSL_CIPHER_get_auth_nid(cipher);
-	int kx = SSL_CIPHER_get_kx_nid(cipher);
-	int bulk = SSL_CIPHER_get_cipher_nid(cipher);
+	return (uint32_t)1 << (cipher - tr_ciphers);
+}
 
-	return (bulk == NID_aes_128_gcm || bulk == NID_aes_256_gcm) &&
-	       (auth == NID_auth_rsa || auth == NID_auth_ecdsa || auth == NID_auth_any) &&
-	       (kx == NID_kx_ecdhe || kx == NID_kx_dhe || kx == NID_kx_rsa || kx == NID_kx_any);
+/* What a suite needs of the kernel, as a bit; 0 when no kernel or not the library can do it. */
+static uint32_t cipher_bit(const SSL_CIPHER *suite)
+{
+	const struct tr_cipher *cipher = tr_cipher_of(suite);
+	int auth = SSL_CIPHER_get_auth_nid(suite);
+	int kx = SSL_CIPHER_get_kx_nid(suite);
+
+	if (cipher &&
+	    (auth == NID_auth_rsa || auth == NID_auth_ecdsa || auth == NID_auth_any) &&
+	    (kx == NID_kx_ecdhe || kx == NID_kx_dhe || kx == NID_kx_rsa || kx == NID_kx_any))
+		return bit(cipher);
+	return 0;
 }
 
 /* RFC names of TLS 1.3 suites, unlike those of TLS 1.2, name no key exchange. */
 static bool is_name13(const char *name)
 {
 	return !strncmp(name, "TLS_", 4) && !strstr(name, "_WITH_");
-}
-
-static bool kernel_can13(const char *name)
-{
-	return !strcmp(name, "TLS_AES_128_GCM_SHA256") || !strcmp(name, "TLS_AES_256_GCM_SHA384");
 }
 
 /* Splits a list into what OpenSSL wants for TLS 1.2 and 1.3; both of LIST_MAX. */
@@ -52,7 +62,7 @@ static bool split(const char *list, char *list12, char *list13)
 								   : name;
 
 			ok = append(list12, known && strcmp(known, "(NONE)") ? known : name);
-		} else if (kernel_can13(name)) {
+		} else {
 			ok = append(list13, name);
 		}
 	}
@@ -60,27 +70,39 @@ static bool split(const char *list, char *list12, char *list13)
 	return ok;
 }
 
-/* Lets OpenSSL read a TLS 1.2 cipher string, then keeps what the kernel can carry. */
-static bool filter12(const char *list, char *kept)
+/*
+ * Lets OpenSSL read the list of one version and appends to kept what is allowed: a set of cipher
+ * bits. The ciphers of what it kept.
+ */
+static uint32_t filter(bool version13, const char *list, uint32_t allowed, char *kept)
 {
 	SSL_CTX *scratch = SSL_CTX_new(TLS_method());
-	STACK_OF(SSL_CIPHER) *ciphers = NULL;
+	int (*read_list)(SSL_CTX *ctx, const char *list) =
+		version13 ? SSL_CTX_set_ciphersuites : SSL_CTX_set_cipher_list;
+	STACK_OF(SSL_CIPHER) *suites = NULL;
+	uint32_t used = 0;
 
-	if (scratch && SSL_CTX_set_cipher_list(scratch, list))
-		ciphers = SSL_CTX_get_ciphers(scratch);
-	for (int i = 0; i < sk_SSL_CIPHER_num(ciphers); i++) {
-		const SSL_CIPHER *cipher = sk_SSL_CIPHER_value(ciphers, i);
-		const char *name = SSL_CIPHER_get_name(cipher);
+	if (scratch && *list && read_list(scratch, list))
+		suites = SSL_CTX_get_ciphers(scratch);
+	for (int i = 0; i < sk_SSL_CIPHER_num(suites); i++) {
+		const SSL_CIPHER *suite = sk_SSL_CIPHER_value(suites, i);
+		const char *name = SSL_CIPHER_get_name(suite);
+		uint32_t needed = cipher_bit(suite) & allowed;
 
-		if (!is_name13(name) && kernel_can(cipher) && !append(kept, name))
+		if (is_name13(name) != version13 || !needed)
+			continue;
+		if (!append(kept, name))
 			break;
+		used |= needed;
 	}
 	SSL_CTX_free(scratch);
-	return *kept;
+	/* That a list means nothing for this version is no failure. */
+	ERR_clear_error();
+	return used;
 }
 
 /* The range of versions asked for, less the versions without a suite. */
-static int apply_versions(struct tlsrec_ctx *ctx)
+static int apply_versions(struct tlsrec_ctx *ctx, struct tr_error *err)
 {
 	int min = ctx->min_version;
 	int max = ctx->max_version;
@@ -90,42 +112,115 @@ static int apply_versions(struct tlsrec_ctx *ctx)
 	if (!ctx->suites13)
 		max = TLSREC_TLS_1_2;
 	if (min > max)
-		return tr_fail(&ctx->err, TLSREC_ERROR_LOCAL,
+		return tr_fail(err, TLSREC_ERROR_LOCAL,
 			       "no cipher suite is left for the versions asked for: allow another "
 			       "version, or name a suite of that version");
 	if (!SSL_CTX_set_min_proto_version(ctx->ssl, min) ||
 	    !SSL_CTX_set_max_proto_version(ctx->ssl, max))
-		return tr_fail_openssl(&ctx->err, TLSREC_ERROR_LOCAL,
+		return tr_fail_openssl(err, TLSREC_ERROR_LOCAL,
 				       "cannot restrict the protocol versions");
 	return 0;
 }
 
-static int set_suites(struct tlsrec_ctx *ctx, const char *list)
+/* Enables what was asked for and is allowed; fails when that is nothing. */
+static int apply(struct tlsrec_ctx *ctx, uint32_t allowed, struct tr_error *err)
 {
 	char list12[LIST_MAX] = "";
 	char list13[LIST_MAX] = "";
-	char kept[LIST_MAX] = "";
+	char kept12[LIST_MAX] = "";
+	char kept13[LIST_MAX] = "";
 
-	if (!split(list, list12, list13))
-		return tr_fail(&ctx->err, TLSREC_ERROR_LOCAL,
-			       "the list of cipher suites is too long");
-	ctx->suites12 = *list12 && filter12(list12, kept);
-	ctx->suites13 = *list13;
-	if (!ctx->suites12 && !ctx->suites13)
-		return tr_fail(&ctx->err, TLSREC_ERROR_LOCAL,
-			       "no cipher suite in \"%s\" can be used: the kernel carries AES-GCM "
-			       "with ECDHE, DHE or RSA key exchange", list);
-	if ((ctx->suites12 && !SSL_CTX_set_cipher_list(ctx->ssl, kept)) ||
-	    (ctx->suites13 && !SSL_CTX_set_ciphersuites(ctx->ssl, list13)))
-		return tr_fail_openssl(&ctx->err, TLSREC_ERROR_LOCAL,
-				       "cannot use the cipher suites \"%s\"", list);
-	return apply_versions(ctx);
+	if (!split(ctx->suites, list12, list13))
+		return tr_fail(err, TLSREC_ERROR_LOCAL, "the list of cipher suites is too long");
+	ctx->enabled = filter(false, list12, allowed, kept12) |
+		       filter(true, list13, allowed, kept13);
+	ctx->suites12 = *kept12;
+	ctx->suites13 = *kept13;
+	if (!ctx->enabled)
+		return tr_fail(err, TLSREC_ERROR_LOCAL,
+			       "no cipher suite in \"%s\" can be used: there are AES-GCM, AES-CCM "
+			       "(128 bits, not CCM_8), ChaCha20-Poly1305 and ARIA-GCM, with ECDHE, DHE "
+			       "or RSA key exchange", ctx->suites);
+	if ((ctx->suites12 && !SSL_CTX_set_cipher_list(ctx->ssl, kept12)) ||
+	    (ctx->suites13 && !SSL_CTX_set_ciphersuites(ctx->ssl, kept13)))
+		return tr_fail_openssl(err, TLSREC_ERROR_LOCAL,
+				       "cannot use the cipher suites \"%s\"", ctx->suites);
+	return apply_versions(ctx, err);
 }
 
+static int set_suites(struct tlsrec_ctx *ctx, const char *list)
+{
+	char *copy = strdup(list);
+
+	if (!copy)
+		return tr_fail(&ctx->err, TLSREC_ERROR_LOCAL, "out of memory");
+	free(ctx->suites);
+	ctx->suites = copy;
+	ctx->settled = false;
+	if (apply(ctx, ALL_CIPHERS, &ctx->err))
+		return -1;
+	ctx->asked = ctx->enabled;
+	return 0;
+}
+
+/*
+ * AES-GCM every record layer has. ChaCha20 is there for peers that have nothing else; whoever wants
+ * CCM or ARIA says so.
+ */
 int tr_suites_default(struct tlsrec_ctx *ctx)
 {
 	return set_suites(ctx, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:"
-			       "ECDHE+AESGCM:DHE+AESGCM:RSA+AESGCM");
+			       "TLS_CHACHA20_POLY1305_SHA256:ECDHE+AESGCM:DHE+AESGCM:"
+			       "ECDHE+CHACHA20:DHE+CHACHA20:RSA+AESGCM");
+}
+
+/* The ciphers asked for, less those this kernel does not have. */
+static uint32_t carried(const struct tlsrec_ctx *ctx)
+{
+	uint32_t can = ctx->asked;
+
+	for (int i = 0; ctx->ulp && i < TR_CIPHERS; i++) {
+		const struct tr_cipher *cipher = &tr_ciphers[i];
+		bool gcm = cipher->nid == NID_aes_128_gcm || cipher->nid == NID_aes_256_gcm;
+
+		if (!gcm && can & bit(cipher) && !tr_probe_cipher(ctx->ulp, cipher))
+			can &= ~bit(cipher);
+	}
+	return can;
+}
+
+int tr_suites_settle(struct tlsrec_ctx *ctx)
+{
+	struct tr_error why = { .kind = TLSREC_ERROR_NONE };
+	uint32_t can;
+
+	if (ctx->settled)
+		return ctx->unfit.kind ? -1 : 0;
+	ctx->settled = true;
+	tr_error_clear(&ctx->unfit);
+	can = carried(ctx);
+	if (can == ctx->enabled || !apply(ctx, can, &why))
+		return 0;
+	return tr_fail(&ctx->unfit, TLSREC_ERROR_KERNEL,
+		       "the ULP \"%s\" on this kernel does not have the ciphers of \"%s\": allow "
+		       "AES-GCM, which it has, or load the kernel's module for the cipher", ctx->ulp,
+		       ctx->suites);
+}
+
+int tlsrec_ctx_probe(struct tlsrec_ctx *ctx)
+{
+	char why[WHY_LEN];
+	int unfit;
+
+	tr_error_clear(&ctx->err);
+	if (ctx->ulp && tlsrec_probe(ctx->ulp, why, sizeof(why)))
+		return tr_fail(&ctx->err, TLSREC_ERROR_KERNEL, "%s", why);
+	pthread_mutex_lock(&ctx->lock);
+	unfit = tr_suites_settle(ctx);
+	pthread_mutex_unlock(&ctx->lock);
+	if (unfit)
+		ctx->err = ctx->unfit;
+	return unfit;
 }
 
 int tlsrec_ctx_set_ciphers(struct tlsrec_ctx *ctx, const char *list)
@@ -144,5 +239,6 @@ int tlsrec_ctx_set_versions(struct tlsrec_ctx *ctx, int min, int max)
 			       (unsigned int)max);
 	ctx->min_version = min;
 	ctx->max_version = max;
-	return apply_versions(ctx);
+	ctx->settled = false;
+	return apply_versions(ctx, &ctx->err);
 }

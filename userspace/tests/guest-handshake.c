@@ -70,6 +70,7 @@ struct remote {
 	const char *behind;	/* sent in one segment with the last handshake message */
 	bool half_close;	/* and close_notify and FIN in that segment, too */
 	bool key_update;	/* after the handshake, before anything else */
+	bool request;		/* with it, one from us */
 	bool bulk;		/* send the pattern and expect it back */
 	/* out */
 	pthread_t thread;
@@ -149,7 +150,8 @@ static void remote_talk(struct remote *r, SSL *ssl)
 	char byte;
 
 	if (r->key_update)
-		SSL_key_update(ssl, SSL_KEY_UPDATE_NOT_REQUESTED);
+		SSL_key_update(ssl, r->request ? SSL_KEY_UPDATE_REQUESTED
+					       : SSL_KEY_UPDATE_NOT_REQUESTED);
 	if (r->behind)
 		SSL_write(ssl, r->behind, (int)strlen(r->behind));
 	if (r->half_close)
@@ -317,20 +319,36 @@ static const struct variant {
 	{ "1.2 RSA 128", TLSREC_TLS_1_2, "AES128-GCM-SHA256", &rsa },
 	{ "1.3 128", TLSREC_TLS_1_3, "TLS_AES_128_GCM_SHA256", &ec },
 	{ "1.3 256", TLSREC_TLS_1_3, "TLS_AES_256_GCM_SHA384", &rsa },
+	{ "1.2 ChaCha20", TLSREC_TLS_1_2, "ECDHE-RSA-CHACHA20-POLY1305", &rsa },
+	{ "1.3 ChaCha20", TLSREC_TLS_1_3, "TLS_CHACHA20_POLY1305_SHA256", &ec },
+	{ "1.2 CCM", TLSREC_TLS_1_2, "ECDHE-ECDSA-AES128-CCM", &ec },
+	{ "1.3 CCM", TLSREC_TLS_1_3, "TLS_AES_128_CCM_SHA256", &ec },
+	{ "1.2 ARIA 128", TLSREC_TLS_1_2, "ECDHE-ARIA128-GCM-SHA256", &rsa },
+	{ "1.2 ARIA 256", TLSREC_TLS_1_2, "ECDHE-ECDSA-ARIA256-GCM-SHA384", &ec },
 };
 
 enum { VARIANTS = sizeof(variants) / sizeof(variants[0]) };
 
-static struct tlsrec_ctx *our_ctx(bool server, const struct pki_cert *cert)
+static struct tlsrec_ctx *kernel_ctx(bool server, const struct pki_cert *cert)
 {
-	struct tlsrec_ctx *ctx = server ? tlsrec_server_new() : tlsrec_client_new();
+	struct tlsrec_ctx *ctx = our_ctx(server, cert, root);
 
 	tlsrec_ctx_set_ulp(ctx, ulp);
-	if (server)
-		tlsrec_ctx_add_cert(ctx, cert->file, cert->key_file);
-	else
-		tlsrec_ctx_set_roots(ctx, root->file, NULL);
 	return ctx;
+}
+
+/* Says so when this kernel lacks the variant's cipher. */
+static bool lacking(const struct variant *v)
+{
+	struct tlsrec_ctx *ctx = kernel_ctx(false, NULL);
+	bool lacks;
+
+	tlsrec_ctx_set_ciphers(ctx, v->suite);
+	lacks = tlsrec_ctx_probe(ctx);
+	if (lacks)
+		tap_skip(v->name, tlsrec_ctx_error(ctx));
+	tlsrec_ctx_free(ctx);
+	return lacks;
 }
 
 static void make_link(struct link *link, bool we_serve, const struct variant *v)
@@ -338,15 +356,11 @@ static void make_link(struct link *link, bool we_serve, const struct variant *v)
 	SSL_CTX *peer = peer_ctx_new(!we_serve);
 
 	memset(link, 0, sizeof(*link));
-	SSL_CTX_set_min_proto_version(peer, v->version);
-	SSL_CTX_set_max_proto_version(peer, v->version);
-	if (v->version == TLSREC_TLS_1_3)
-		SSL_CTX_set_ciphersuites(peer, v->suite);
-	else
-		SSL_CTX_set_cipher_list(peer, v->suite);
+	peer_hold_to(peer, v->version, v->suite);
 	if (!we_serve)
 		peer_use_cert(peer, (*v->cert)->file, (*v->cert)->key_file);
-	link->ctx = our_ctx(we_serve, *v->cert);
+	link->ctx = kernel_ctx(we_serve, *v->cert);
+	tlsrec_ctx_set_ciphers(link->ctx, v->suite);
 	link->remote.ctx = peer;
 	link->remote.bulk = true;
 	if (we_serve)
@@ -382,21 +396,47 @@ static void test_variant(bool we_serve, const struct variant *v, int family, boo
 
 static void test_variants(void)
 {
-	for (int i = 0; i < VARIANTS; i++)
+	for (int i = 0; i < VARIANTS; i++) {
+		if (lacking(&variants[i]))
+			continue;
 		for (int serve = 0; serve < 2; serve++) {
 			test_variant(serve, &variants[i], AF_INET, false, NULL, false);
 			test_variant(serve, &variants[i], AF_INET6, true, "right behind", false);
 		}
+	}
 	for (int serve = 0; serve < 2; serve++) {
 		test_variant(serve, &variants[0], AF_INET, true, "drops", true);
 		test_variant(serve, &variants[4], AF_INET6, false, "drops", true);
 	}
 }
 
+/* A cipher that this kernel lacks is not negotiated, although both sides prefer it. */
+static void test_lacking(void)
+{
+	static const char both[] = "ECDHE-ECDSA-ARIA256-GCM-SHA384:ECDHE-ECDSA-AES256-GCM-SHA384";
+	const struct variant v = { "1.2 ARIA or AES", TLSREC_TLS_1_2, both, &ec };
+	const struct variant aria = { "ARIA alone", TLSREC_TLS_1_2,
+				      "ECDHE-ECDSA-ARIA256-GCM-SHA384", &ec };
+	const char *want = lacking(&aria) ? "AES-256-GCM" : "ARIA-256-GCM";
+
+	for (int serve = 0; serve < 2; serve++) {
+		struct link link;
+		bool ok;
+
+		make_link(&link, serve, &v);
+		ok = link_start(&link, AF_INET, false);
+		ok = ok && !strcmp(tlsrec_conn_info(link.conn)->cipher, want) && talk(&link);
+		link_end(&link);
+		tap_ok(ok && link.remote.data_ok, "%s, %s: %s", serve ? "server" : "client",
+		       v.name, want);
+		free_link(&link);
+	}
+}
+
 /* The request, close_notify and FIN arrive before the server has its keys. */
 static void test_half_close(void)
 {
-	for (int i = 0; i < VARIANTS; i += 4) {
+	for (int i = 0; i <= 4; i += 4) {
 		struct link link;
 		char byte;
 		bool ok;
@@ -421,12 +461,11 @@ static bool kernel_seq(int fd, int option, const struct tlsrec_info *info, uint6
 {
 	union {
 		struct tls_crypto_info info;
-		struct tls12_crypto_info_aes_gcm_128 gcm128;
-		struct tls12_crypto_info_aes_gcm_256 gcm256;
+		unsigned char bytes[sizeof(struct tls12_crypto_info_aes_gcm_256)];
 	} ci = { 0 };
-	bool aes128 = !strcmp(info->cipher, "AES-128-GCM");
-	socklen_t len = aes128 ? sizeof(ci.gcm128) : sizeof(ci.gcm256);
-	const unsigned char *seq = aes128 ? ci.gcm128.rec_seq : ci.gcm256.rec_seq;
+	bool short_key = strstr(info->cipher, "128-");
+	socklen_t len = short_key ? sizeof(struct tls12_crypto_info_aes_gcm_128) : sizeof(ci);
+	const unsigned char *seq = ci.bytes + len - 8;
 	uint64_t got = 0;
 
 	if (getsockopt(fd, SOL_TLS, option, &ci, &len)) {
@@ -444,6 +483,9 @@ static void test_kernel_seq(void)
 		struct link link;
 		const struct tlsrec_info *info;
 		bool ok;
+
+		if (lacking(&variants[i]))
+			continue;
 
 		make_link(&link, true, &variants[i]);
 		ok = link_start(&link, AF_INET, false);
@@ -498,7 +540,7 @@ static void test_resume(void)
 {
 	static const enum tlsrec_resume modes[] = { TLSREC_RESUME_TICKETS, TLSREC_RESUME_IDS };
 
-	for (int i = 0; i < VARIANTS; i += 4) {
+	for (int i = 0; i <= 4; i += 4) {
 		for (size_t m = 0; m < 2; m++) {
 			struct link link;
 			unsigned char *saved = NULL;
@@ -535,28 +577,6 @@ static void test_resume(void)
 	}
 }
 
-/* The peer updates its key: an honest error, not garbage. */
-static void test_key_update(void)
-{
-	struct link link;
-	char buf[16];
-	ssize_t n;
-
-	make_link(&link, true, &variants[5]);
-	link.remote.bulk = false;
-	link.remote.key_update = true;
-	link.remote.behind = "under the next key";
-	if (!tap_ok(link_start(&link, AF_INET, false),
-		    "server, 1.3: handshake before a key update"))
-		goto out;
-	n = tlsrec_recv(link.conn, buf, sizeof(buf), 0);
-	tap_ok(n < 0 && errno == EKEYEXPIRED, "server, 1.3: a key update is an error: %s",
-	       tlsrec_conn_error(link.conn));
-out:
-	link_end(&link);
-	free_link(&link);
-}
-
 /* ---- both ends by the library ------------------------------------------------ */
 
 static void *accept_side(void *arg)
@@ -576,8 +596,8 @@ static bool both_start(struct both *both)
 	void *server_status;
 	enum tlsrec_status status;
 
-	both->ctx[0] = our_ctx(false, NULL);
-	both->ctx[1] = our_ctx(true, ec);
+	both->ctx[0] = kernel_ctx(false, NULL);
+	both->ctx[1] = kernel_ctx(true, ec);
 	tcp_pair(AF_INET6, both->fd);
 	both->conn[0] = tlsrec_conn_new(both->ctx[0], both->fd[0], "server.example");
 	both->conn[1] = tlsrec_conn_new(both->ctx[1], both->fd[1], NULL);
@@ -621,6 +641,119 @@ static void test_both_ends(void)
 	tap_ok(n < 0 && errno == EPROTO && strstr(tlsrec_conn_error(both.conn[0]), "access_denied"),
 	       "both ends in the kernel: a fatal alert: %s", tlsrec_conn_error(both.conn[0]));
 	both_end(&both);
+}
+
+/* ---- key updates ------------------------------------------------------------- */
+
+/* The kernel's own record layer has them since Linux 6.14. */
+static bool can_update(void)
+{
+	struct both both;
+	bool can = both_start(&both) && !tlsrec_key_update(both.conn[0], 0);
+
+	both_end(&both);
+	return can;
+}
+
+/* Without them the peer's update is an honest error, not garbage. */
+static void test_no_key_update(void)
+{
+	struct link link;
+	char buf[16];
+	bool ok;
+
+	make_link(&link, true, &variants[5]);
+	link.remote.bulk = false;
+	link.remote.key_update = true;
+	link.remote.behind = "under the next key";
+	ok = link_start(&link, AF_INET, false) &&
+	     tlsrec_recv(link.conn, buf, sizeof(buf), 0) < 0 && errno == EKEYEXPIRED;
+	tap_ok(ok && tlsrec_conn_error_kind(link.conn) == TLSREC_ERROR_KERNEL,
+	       "server, 1.3: the kernel cannot update keys: %s", tlsrec_conn_error(link.conn));
+	link_end(&link);
+	free_link(&link);
+}
+
+/*
+ * 200,000 bytes are 13 records, close_notify is one more: all of them under the new key, whose
+ * first record is number 0.
+ */
+static void test_peer_updates(bool we_serve, const struct variant *v, bool request)
+{
+	struct link link;
+	const struct tlsrec_info *info;
+	bool ok;
+
+	make_link(&link, we_serve, v);
+	link.remote.key_update = true;
+	link.remote.request = request;
+	ok = link_start(&link, AF_INET, request);
+	info = tlsrec_conn_info(link.conn);
+	ok = ok && talk(&link) &&
+	     kernel_seq(link.fd, TLS_TX, info, 13 + 1 + (request ? 0 : info->tx_seq));
+	link_end(&link);
+	tap_ok(ok && link.remote.data_ok && link.remote.got_close_notify,
+	       "%s, %s: the peer updates its key%s", we_serve ? "server" : "client", v->name,
+	       request ? " and asks for ours" : "");
+	free_link(&link);
+}
+
+static void test_we_update(bool we_serve, const struct variant *v)
+{
+	struct link link;
+	const struct tlsrec_info *info;
+	bool ok;
+
+	make_link(&link, we_serve, v);
+	ok = link_start(&link, AF_INET, false) && !tlsrec_key_update(link.conn, 1) &&
+	     !tlsrec_key_update(link.conn, 0) && talk(&link);
+	info = tlsrec_conn_info(link.conn);
+	ok = ok && kernel_seq(link.fd, TLS_TX, info, 13 + 1);
+	link_end(&link);
+	tap_ok(ok && link.remote.data_ok && link.remote.got_close_notify,
+	       "%s, %s: we update our key, twice", we_serve ? "server" : "client", v->name);
+	free_link(&link);
+}
+
+/* Plain read() and write(), with a look at what read() cannot carry. */
+static void test_plain_read(void)
+{
+	struct both both;
+	char buf[16];
+	ssize_t n;
+
+	tap_ok(both_start(&both) && !tlsrec_key_update(both.conn[0], 1) &&
+	       write(both.fd[0], "ping", 4) == 4, "plain read: a request under the next key");
+	n = read(both.fd[1], buf, sizeof(buf));
+	tap_ok(n < 0 && errno == EIO, "plain read: a key update fails it with EIO");
+	tap_ok(tlsrec_control(both.conn[1]) == TLSREC_CONTROL_HANDLED &&
+	       !tlsrec_key_update_wanted(both.conn[1]), "plain read: and is handled");
+	n = read(both.fd[1], buf, sizeof(buf));
+	tap_ok(n == 4 && !memcmp(buf, "ping", 4) && write(both.fd[1], "pong", 4) == 4,
+	       "plain read: the request comes through");
+	n = tlsrec_recv(both.conn[0], buf, sizeof(buf), 0);
+	tap_ok(n == 4 && !memcmp(buf, "pong", 4),
+	       "plain read: the answer comes back, behind tickets and the key update asked for");
+	both_end(&both);
+}
+
+static void test_key_updates(void)
+{
+	if (!can_update()) {
+		tap_skip("key updates", "this record layer takes no second key");
+		test_no_key_update();
+		return;
+	}
+	for (int i = 0; i < VARIANTS; i++) {
+		if (variants[i].version != TLSREC_TLS_1_3 || lacking(&variants[i]))
+			continue;
+		for (int serve = 0; serve < 2; serve++) {
+			test_peer_updates(serve, &variants[i], false);
+			test_peer_updates(serve, &variants[i], true);
+			test_we_update(serve, &variants[i]);
+		}
+	}
+	test_plain_read();
 }
 
 static void test_truncation(void)
@@ -682,7 +815,7 @@ static void test_sendfile(void)
 
 static void test_no_ulp(void)
 {
-	struct tlsrec_ctx *ctx = our_ctx(false, NULL);
+	struct tlsrec_ctx *ctx = kernel_ctx(false, NULL);
 	struct tlsrec_conn *conn;
 	char why[256];
 	int fd[2];
@@ -720,12 +853,13 @@ int main(void)
 					   .issuer = root });
 	ec = pki_make(&(struct pki_spec){ .name = "ec", .san = names, .issuer = root });
 	test_variants();
+	test_lacking();
 	test_half_close();
 	test_kernel_seq();
 	test_control();
 	test_resume();
-	test_key_update();
 	test_both_ends();
+	test_key_updates();
 	test_truncation();
 	test_free_early();
 	test_sendfile();

@@ -42,6 +42,49 @@ void peer_use_cert(SSL_CTX *ctx, const char *file, const char *key_file)
 	must(SSL_CTX_use_PrivateKey_file(ctx, key_file, SSL_FILETYPE_PEM) == 1, key_file);
 }
 
+void peer_hold_to(SSL_CTX *peer, int version, const char *suites)
+{
+	must(SSL_CTX_set_min_proto_version(peer, version) &&
+	     SSL_CTX_set_max_proto_version(peer, version), "version");
+	if (suites)
+		must(version == TLS1_3_VERSION ? SSL_CTX_set_ciphersuites(peer, suites)
+					       : SSL_CTX_set_cipher_list(peer, suites), suites);
+}
+
+struct tlsrec_ctx *our_ctx(bool server, const struct pki_cert *cert, const struct pki_cert *root)
+{
+	struct tlsrec_ctx *ctx = server ? tlsrec_server_new() : tlsrec_client_new();
+
+	must(ctx && !tlsrec_ctx_set_ulp(ctx, NULL), "context");
+	if (server)
+		must(!tlsrec_ctx_add_cert(ctx, cert->file, cert->key_file), cert->file);
+	else
+		must(!tlsrec_ctx_set_roots(ctx, root->file, NULL), root->file);
+	return ctx;
+}
+
+struct pair pair_make(bool we_serve, int version, const struct pki_cert *cert,
+		      const struct pki_cert *root)
+{
+	struct pair pair = {
+		.ctx = our_ctx(we_serve, cert, root),
+		.peer_ctx = peer_ctx_new(!we_serve),
+		.host = "server.example",
+		.peer_sni = "server.example",
+	};
+
+	peer_hold_to(pair.peer_ctx, version, NULL);
+	if (!we_serve)
+		peer_use_cert(pair.peer_ctx, cert->file, cert->key_file);
+	return pair;
+}
+
+void pair_free(struct pair *pair)
+{
+	tlsrec_ctx_free(pair->ctx);
+	SSL_CTX_free(pair->peer_ctx);
+}
+
 static void pair_start(struct pair *pair)
 {
 	bool peer_is_server = !pair->ctx->server;
@@ -176,8 +219,7 @@ static size_t read_record(struct pair *pair, unsigned char *record)
 	return have == want ? have : 0;
 }
 
-/* The next application data the peer sent; tickets on the way are taken. */
-static bool expect_data(struct pair *pair, const char *text)
+bool pair_expect(struct pair *pair, const char *text)
 {
 	static unsigned char record[TR_RECORD_MAX + 512], plain[TR_PLAIN_MAX + 1];
 	size_t len = strlen(text);
@@ -194,11 +236,9 @@ static bool expect_data(struct pair *pair, const char *text)
 				 n, (unsigned long long)pair->conn->keys.rx.seq);
 			return false;
 		}
-		if (type == TR_DATA) {
-			pair->conn->keys.rx = rx;
+		pair->conn->keys.rx = rx;
+		if (type == TR_DATA)
 			return (size_t)got == len && !memcmp(plain, text, len);
-		}
-		/* Taking a ticket moves the sequence number on, as OpenSSL's own moves. */
 		if (tr_control_take(pair->conn, type, plain, (size_t)got) !=
 		    TLSREC_CONTROL_HANDLED) {
 			tap_note("%s", tlsrec_conn_error(pair->conn));
@@ -207,15 +247,20 @@ static bool expect_data(struct pair *pair, const char *text)
 	}
 }
 
-static bool send_data(struct pair *pair, const char *text)
+bool pair_seal(struct pair *pair, struct tr_dir *dir, uint8_t type, const void *data, size_t len)
 {
 	unsigned char record[TR_RECORD_MAX];
+	ssize_t n = tr_seal(pair->conn->keys.version, dir, type, data, len, record);
+
+	return n > 0 && send(pair->fd[0], record, (size_t)n, MSG_NOSIGNAL) == n;
+}
+
+bool pair_send(struct pair *pair, const char *text)
+{
 	char got[PEER_TEXT];
-	ssize_t n = tr_seal(pair->conn->keys.version, &pair->conn->keys.tx, TR_DATA,
-			    (const uint8_t *)text, strlen(text), record);
 	int len;
 
-	if (n < 0 || send(pair->fd[0], record, (size_t)n, MSG_NOSIGNAL) != n)
+	if (!pair_seal(pair, &pair->conn->keys.tx, TR_DATA, text, strlen(text)))
 		return false;
 	for (int i = 0; i < MAX_ROUNDS; i++) {
 		peer_receive(pair);
@@ -229,11 +274,16 @@ static bool send_data(struct pair *pair, const char *text)
 	return false;
 }
 
+bool pair_receive(struct pair *pair)
+{
+	must(SSL_write(pair->peer, "from the peer", 13) == 13, "SSL_write");
+	return pair_expect(pair, "from the peer");
+}
+
 bool pair_exchange(struct pair *pair)
 {
-	if (pair->behind && !expect_data(pair, pair->behind))
+	if (pair->behind && !pair_expect(pair, pair->behind))
 		return false;
-	must(SSL_write(pair->peer, "from the peer", 13) == 13, "SSL_write");
-	return expect_data(pair, "from the peer") && send_data(pair, "to the peer") &&
-	       send_data(pair, "and once more");
+	return pair_receive(pair) && pair_send(pair, "to the peer") &&
+	       pair_send(pair, "and once more");
 }

@@ -11,6 +11,7 @@
 #include <openssl/ssl.h>
 
 #include "conn.h"
+#include "pki.h"
 
 enum { PEER_TEXT = 256 };
 
@@ -41,6 +42,18 @@ struct pair {
 SSL_CTX *peer_ctx_new(bool server);
 void peer_use_cert(SSL_CTX *ctx, const char *file, const char *key_file);
 
+/*
+ * Our context for a role, which installs nothing: a server shows cert, a client trusts root. And a
+ * pair of it with a peer that shows cert, if it is the server, and negotiates that version only.
+ */
+struct tlsrec_ctx *our_ctx(bool server, const struct pki_cert *cert, const struct pki_cert *root);
+struct pair pair_make(bool we_serve, int version, const struct pki_cert *cert,
+		      const struct pki_cert *root);
+void pair_free(struct pair *pair);
+
+/* Holds a peer to one version and, unless suites is NULL, to some suites of it. */
+void peer_hold_to(SSL_CTX *peer, int version, const char *suites);
+
 /* Runs both handshakes until they are over; true when both succeeded. */
 bool pair_run(struct pair *pair);
 void pair_end(struct pair *pair);
@@ -51,5 +64,13 @@ void pair_end(struct pair *pair);
  * byte is right, starting with pair->behind.
  */
 bool pair_exchange(struct pair *pair);
+
+/* Parts of it: what the peer sent or sends now; what we send. */
+bool pair_expect(struct pair *pair, const char *text);
+bool pair_receive(struct pair *pair);
+bool pair_send(struct pair *pair, const char *text);
+
+/* Sends one record of our own making. */
+bool pair_seal(struct pair *pair, struct tr_dir *dir, uint8_t type, const void *data, size_t len);
 
 #endif

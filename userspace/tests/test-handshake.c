@@ -40,46 +40,34 @@ static const struct variant {
 	{ TLSREC_TLS_1_3, "TLS_AES_256_GCM_SHA384", &rsa, "ECDHE" },
 	{ TLSREC_TLS_1_3, "TLS_AES_128_GCM_SHA256", &ec, "ECDHE" },
 	{ TLSREC_TLS_1_3, "TLS_AES_256_GCM_SHA384", &ed, "ECDHE" },
+	{ TLSREC_TLS_1_2, "ECDHE-RSA-CHACHA20-POLY1305", &rsa, "ECDHE" },
+	{ TLSREC_TLS_1_2, "ECDHE-ECDSA-CHACHA20-POLY1305", &ec, "ECDHE" },
+	{ TLSREC_TLS_1_2, "DHE-RSA-CHACHA20-POLY1305", &rsa, "DHE" },
+	{ TLSREC_TLS_1_2, "ECDHE-ECDSA-AES128-CCM", &ec, "ECDHE" },
+	{ TLSREC_TLS_1_2, "DHE-RSA-AES128-CCM", &rsa, "DHE" },
+	{ TLSREC_TLS_1_2, "AES128-CCM", &rsa, "RSA" },
+	{ TLSREC_TLS_1_2, "ECDHE-ARIA128-GCM-SHA256", &rsa, "ECDHE" },
+	{ TLSREC_TLS_1_2, "ECDHE-ECDSA-ARIA256-GCM-SHA384", &ec, "ECDHE" },
+	{ TLSREC_TLS_1_2, "DHE-RSA-ARIA256-GCM-SHA384", &rsa, "DHE" },
+	{ TLSREC_TLS_1_2, "ARIA128-GCM-SHA256", &rsa, "RSA" },
+	{ TLSREC_TLS_1_3, "TLS_CHACHA20_POLY1305_SHA256", &rsa, "ECDHE" },
+	{ TLSREC_TLS_1_3, "TLS_AES_128_CCM_SHA256", &ec, "ECDHE" },
 };
 
-enum { VARIANTS = sizeof(variants) / sizeof(variants[0]) };
+/* Ours, for every variant. */
+static const char all_suites[] = "ALL:TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:"
+				 "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_CCM_SHA256";
 
-static void hold_to(SSL_CTX *peer, const struct variant *v)
-{
-	SSL_CTX_set_min_proto_version(peer, v->version);
-	SSL_CTX_set_max_proto_version(peer, v->version);
-	if (v->version == TLSREC_TLS_1_3)
-		SSL_CTX_set_ciphersuites(peer, v->suite);
-	else
-		SSL_CTX_set_cipher_list(peer, v->suite);
-}
+enum { VARIANTS = sizeof(variants) / sizeof(variants[0]) };
 
 /* Both contexts for a variant, ours in the given role. */
 static struct pair make_pair(bool we_serve, const struct variant *v)
 {
-	struct pair pair = {
-		.ctx = we_serve ? tlsrec_server_new() : tlsrec_client_new(),
-		.peer_ctx = peer_ctx_new(!we_serve),
-		.host = "server.example",
-		.peer_sni = "server.example",
-	};
-	const struct pki_cert *cert = *v->cert;
+	struct pair pair = pair_make(we_serve, v->version, *v->cert, root);
 
-	tlsrec_ctx_set_ulp(pair.ctx, NULL);
-	hold_to(pair.peer_ctx, v);
-	if (we_serve) {
-		tlsrec_ctx_add_cert(pair.ctx, cert->file, cert->key_file);
-	} else {
-		tlsrec_ctx_set_roots(pair.ctx, root->file, NULL);
-		peer_use_cert(pair.peer_ctx, cert->file, cert->key_file);
-	}
+	tlsrec_ctx_set_ciphers(pair.ctx, all_suites);
+	peer_hold_to(pair.peer_ctx, v->version, v->suite);
 	return pair;
-}
-
-static void free_pair(struct pair *pair)
-{
-	tlsrec_ctx_free(pair->ctx);
-	SSL_CTX_free(pair->peer_ctx);
 }
 
 static bool info_right(const struct pair *pair, const struct variant *v)
@@ -89,7 +77,7 @@ static bool info_right(const struct pair *pair, const struct variant *v)
 
 	return info->version == v->version && !strcmp(info->kex, v->kex) &&
 	       !strcmp(info->suite, SSL_CIPHER_standard_name(cipher)) &&
-	       !strcmp(info->sni, "server.example") && !info->resumed &&
+	       !strcmp(info->sni, "server.example") && !info->resumed && *info->cipher &&
 	       !*info->group == !strcmp(v->kex, "RSA") &&
 	       (pair->ctx->server || (info->peer && info->verified && !*info->verdict));
 }
@@ -111,7 +99,7 @@ static void run_variant(bool we_serve, const struct variant *v, const char *how,
 	if (ok)
 		tap_ok(info_right(&pair, v), "%s, %s: answers", role, v->suite);
 	pair_end(&pair);
-	free_pair(&pair);
+	pair_free(&pair);
 }
 
 static void test_variants(void)
@@ -149,7 +137,7 @@ static void test_sequence_numbers(void)
 		tap_ok(pair_run(&pair) && tx_seq(&pair) == 1 && rx_seq(&pair) == 1,
 		       "TLS 1.2 %s: Finished counts one each way", serve ? "server" : "client");
 		pair_end(&pair);
-		free_pair(&pair);
+		pair_free(&pair);
 	}
 	for (size_t i = 0; i < sizeof(ticket_counts) / sizeof(ticket_counts[0]); i++) {
 		struct pair pair = make_pair(true, &variants[8]);
@@ -159,7 +147,7 @@ static void test_sequence_numbers(void)
 		tap_ok(pair_run(&pair) && tx_seq(&pair) == (uint64_t)n && !rx_seq(&pair) &&
 		       pair_exchange(&pair), "TLS 1.3 server: %d tickets count", n);
 		pair_end(&pair);
-		free_pair(&pair);
+		pair_free(&pair);
 	}
 	for (size_t i = 0; i < sizeof(ticket_counts) / sizeof(ticket_counts[0]); i++) {
 		struct pair pair = make_pair(false, &variants[8]);
@@ -174,7 +162,7 @@ static void test_sequence_numbers(void)
 		tap_ok(ok && !session == !n, "TLS 1.3 client: %d tickets become a session", n);
 		free(session);
 		pair_end(&pair);
-		free_pair(&pair);
+		pair_free(&pair);
 	}
 }
 
@@ -197,14 +185,14 @@ static void test_retry(void)
 		tap_ok(ok && !strcmp(tlsrec_conn_info(pair.conn)->group, "secp384r1"),
 		       "HelloRetryRequest, %s", serve ? "server" : "client");
 		pair_end(&pair);
-		free_pair(&pair);
+		pair_free(&pair);
 	}
 }
 
 /* Small fragments make messages span records: headers are counted, not messages. */
 static void test_fragments(void)
 {
-	for (int i = 0; i < VARIANTS; i += 8) {
+	for (int i = 0; i <= 8; i += 8) {
 		for (int serve = 0; serve < 2; serve++) {
 			struct pair pair = make_pair(serve, &variants[i]);
 
@@ -215,7 +203,7 @@ static void test_fragments(void)
 			       "messages in fragments of 512 bytes, %s, %s", variants[i].suite,
 			       serve ? "server" : "client");
 			pair_end(&pair);
-			free_pair(&pair);
+			pair_free(&pair);
 		}
 	}
 }
@@ -230,7 +218,7 @@ static void test_no_middlebox(void)
 		tap_ok(pair_run(&pair) && pair_exchange(&pair),
 		       "no ChangeCipherSpec in TLS 1.3, %s", serve ? "server" : "client");
 		pair_end(&pair);
-		free_pair(&pair);
+		pair_free(&pair);
 	}
 }
 
@@ -254,7 +242,7 @@ static void test_alpn(void)
 	tap_ok(pair_run(&pair) && !strcmp(tlsrec_conn_info(pair.conn)->alpn, "http/1.1"),
 	       "ALPN: the server chooses, client");
 	pair_end(&pair);
-	free_pair(&pair);
+	pair_free(&pair);
 
 	pair = make_pair(true, &variants[8]);
 	tlsrec_ctx_set_alpn(pair.ctx, "http/1.1,h2");
@@ -272,7 +260,7 @@ static void test_alpn(void)
 	pair_end(&pair);
 	tap_ok(tlsrec_ctx_set_alpn(pair.ctx, "") && tlsrec_ctx_set_alpn(pair.ctx, "a,,b"),
 	       "ALPN: empty names are refused");
-	free_pair(&pair);
+	pair_free(&pair);
 }
 
 static bool shows(struct pair *pair, const struct pki_cert *want)
@@ -303,7 +291,7 @@ static void test_sni(void)
 		{ NULL, rsa },
 	};
 
-	for (int v = 0; v < VARIANTS; v += 8) {
+	for (int v = 0; v <= 8; v += 8) {
 		struct variant any = variants[v];
 		struct pair pair;
 
@@ -327,7 +315,7 @@ static void test_sni(void)
 		       "SNI: strict refuses an unknown name, TLS 1.%d", v ? 3 : 2);
 		tap_note("%s", tlsrec_conn_error(pair.conn));
 		pair_end(&pair);
-		free_pair(&pair);
+		pair_free(&pair);
 	}
 }
 
@@ -352,7 +340,7 @@ static void test_two_key_types(void)
 		tap_ok(pair_run(&pair) && shows(&pair, rsa), "two key types, %s: RSA", name);
 		pair_end(&pair);
 	}
-	free_pair(&pair);
+	pair_free(&pair);
 }
 
 static void test_suites(void)
@@ -369,9 +357,9 @@ static void test_suites(void)
 	       SSL_CTX_get_min_proto_version(ctx->ssl) == TLS1_2_VERSION &&
 	       SSL_CTX_get_max_proto_version(ctx->ssl) == TLS1_3_VERSION,
 	       "suites: a cipher string is filtered");
-	tap_ok(tlsrec_ctx_set_ciphers(ctx,
-				      "ECDHE-RSA-CHACHA20-POLY1305:TLS_CHACHA20_POLY1305_SHA256"),
-	       "suites: what the kernel cannot carry is refused");
+	tap_ok(tlsrec_ctx_set_ciphers(ctx, "ECDHE-ECDSA-AES128-CCM8:AES256-CCM:AES128-SHA256:"
+				      "PSK-CHACHA20-POLY1305:TLS_AES_128_CCM_8_SHA256"),
+	       "suites: what no kernel can carry is refused");
 	tap_note("%s", tlsrec_ctx_error(ctx));
 	tap_ok(tlsrec_ctx_set_ciphers(ctx, "nonsense"), "suites: nonsense is refused");
 	tap_ok(tlsrec_ctx_set_versions(ctx, 0x0301, 0x0304), "versions: TLS 1.0 is refused");
@@ -381,6 +369,45 @@ static void test_suites(void)
 	       "versions: no suite for the version is refused");
 	tap_note("%s", tlsrec_ctx_error(ctx));
 	tlsrec_ctx_free(ctx);
+}
+
+/* The order of the list, as the peer sees it in ClientHello. */
+static bool offers(const char *list, const char *want)
+{
+	struct tlsrec_ctx *ctx = tlsrec_client_new();
+	STACK_OF(SSL_CIPHER) *suites;
+	char names[4096] = "";
+	bool ok;
+
+	ok = !list || !tlsrec_ctx_set_ciphers(ctx, list);
+	suites = SSL_CTX_get_ciphers(ctx->ssl);
+	for (int i = 0; i < sk_SSL_CIPHER_num(suites); i++) {
+		size_t used = strlen(names);
+		const SSL_CIPHER *suite = sk_SSL_CIPHER_value(suites, i);
+
+		snprintf(names + used, sizeof(names) - used, "%s:", SSL_CIPHER_get_name(suite));
+	}
+	tlsrec_ctx_free(ctx);
+	if (!ok || strcmp(names, want))
+		tap_note("%s", names);
+	return ok && !strcmp(names, want);
+}
+
+static void test_order(void)
+{
+	tap_ok(offers(NULL, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:"
+		      "TLS_CHACHA20_POLY1305_SHA256:"
+		      "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
+		      "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
+		      "DHE-RSA-AES256-GCM-SHA384:DHE-RSA-AES128-GCM-SHA256:"
+		      "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:"
+		      "DHE-RSA-CHACHA20-POLY1305:AES256-GCM-SHA384:AES128-GCM-SHA256:"),
+	       "order: AES-GCM, then ChaCha20, nothing else by default");
+	tap_ok(offers("ECDHE-RSA-CHACHA20-POLY1305:TLS_AES_128_CCM_SHA256:AES128-SHA:"
+		      "TLS_AES_128_CCM_8_SHA256:ECDHE+AESCCM:TLS_AES_128_GCM_SHA256",
+		      "TLS_AES_128_CCM_SHA256:TLS_AES_128_GCM_SHA256:"
+		      "ECDHE-RSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-CCM:"),
+	       "order: as named, less what no kernel has");
 }
 
 struct seen {
@@ -417,7 +444,7 @@ static void test_events(void)
 	tap_ok(seen.keys == 2 && seen.certs == 2 && seen.secrets >= 4,
 	       "events: %d keys, %d certificates, %d secrets", seen.keys, seen.certs, seen.secrets);
 	pair_end(&pair);
-	free_pair(&pair);
+	pair_free(&pair);
 }
 
 int main(void)
@@ -433,6 +460,7 @@ int main(void)
 	test_sni();
 	test_two_key_types();
 	test_suites();
+	test_order();
 	test_events();
 	pki_end();
 	return tap_done();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Known answers: key derivation and record protection against published vectors. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <openssl/ssl.h>
@@ -54,12 +55,36 @@ static void test_prf(void)
 	}
 }
 
-/* The key block of an AEAD suite is the PRF's output cut into keys and salts, nothing else. */
-static void test_key_block(void)
+static const struct tr_cipher *cipher(const char *name)
 {
-	unsigned char master[TR_MASTER_LEN], random[2][TR_RANDOM_LEN], block[72];
+	for (int i = 0; i < TR_CIPHERS; i++)
+		if (!strcmp(tr_ciphers[i].name, name))
+			return &tr_ciphers[i];
+	abort();
+}
+
+/*
+ * The key block of an AEAD suite is the PRF's output cut into keys and implicit nonces, nothing
+ * else: 4 bytes of nonce where the records carry the other 8 (RFC 5288 3, RFC 6655 3, RFC 6209
+ * 2.2), 12 where they carry none (RFC 7905 2).
+ */
+static void test_key_block(const char *name, size_t key_len, size_t iv_len)
+{
+	unsigned char master[TR_MASTER_LEN], random[2][TR_RANDOM_LEN], block[88];
 	unsigned char seed[2 * TR_RANDOM_LEN];
-	struct tr_dir client = { 0 }, server = { 0 };
+	struct tr_dir client = { .cipher = NULL }, server = client;
+	const struct {
+		const char *what;
+		const unsigned char *got;
+		size_t len;
+	} parts[] = {
+		{ "client key first", client.key, key_len },
+		{ "then the server's", server.key, key_len },
+		{ "then the client's nonce", client.iv, iv_len },
+		{ "then the server's", server.iv, iv_len },
+	};
+	const unsigned char *next = block;
+	char text[96];
 
 	memset(master, 1, sizeof(master));
 	memset(random[0], 2, TR_RANDOM_LEN);
@@ -68,11 +93,14 @@ static void test_key_block(void)
 	memcpy(seed + TR_RANDOM_LEN, random[0], TR_RANDOM_LEN);
 	tr_prf12(EVP_sha384(), master, sizeof(master), "key expansion", seed, sizeof(seed), block,
 		 sizeof(block));
-	tr_keys12(EVP_sha384(), master, sizeof(master), random[0], random[1], 32, &client, &server);
-	tap_bytes(client.key, block, 32, "key block: client key first");
-	tap_bytes(server.key, block + 32, 32, "key block: then the server's");
-	tap_bytes(client.iv, block + 64, 4, "key block: then the client's salt");
-	tap_bytes(server.iv, block + 68, 4, "key block: then the server's");
+	tr_keys12(EVP_sha384(), master, sizeof(master), random[0], random[1], cipher(name), &client,
+		  &server);
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		snprintf(text, sizeof(text), "key block, %s: %s", name, parts[i].what);
+		tap_bytes(parts[i].got, next, parts[i].len, text);
+		next += parts[i].len;
+	}
+	tap_ok(iv_len == TR_IV_LEN || !client.iv[iv_len], "key block, %s: no more than that", name);
 }
 
 /* RFC 8448 section 3, "Simple 1-RTT Handshake". */
@@ -179,7 +207,7 @@ static void traffic(const char *secret_hex, const char *key_hex, const char *iv_
 	tap_unhex(key_hex, key, sizeof(key));
 	tap_unhex(iv_hex, iv, sizeof(iv));
 	memset(dir, 0, sizeof(*dir));
-	tr_keys13(EVP_sha256(), secret, 16, dir);
+	tr_keys13(EVP_sha256(), secret, cipher("AES-128-GCM"), dir);
 	snprintf(name, sizeof(name), "RFC 8448: %s application key", who);
 	tap_bytes(dir->key, key, sizeof(key), name);
 	snprintf(name, sizeof(name), "RFC 8448: %s application IV", who);
@@ -282,32 +310,59 @@ static void test_gcm(void)
 		unsigned char iv[12], aad[32], plain[64], want[80], out[80] = { 0 }, back[80];
 		int number = gcm_vectors[i].number;
 		struct tr_dir dir = { .seq = 0 };
+		size_t key_len = tap_unhex(gcm_vectors[i].key, dir.key, sizeof(dir.key));
 		int aad_len = (int)tap_unhex(gcm_vectors[i].aad, aad, sizeof(aad));
 		size_t len = tap_unhex(gcm_vectors[i].plain, plain, sizeof(plain));
 		size_t want_len = tap_unhex(gcm_vectors[i].sealed, want, sizeof(want));
-		size_t head = len ? len - 1 : 0;
 
-		dir.key_len = tap_unhex(gcm_vectors[i].key, dir.key, sizeof(dir.key));
+		dir.cipher = cipher(key_len == 16 ? "AES-128-GCM" : "AES-256-GCM");
 		tap_unhex(gcm_vectors[i].iv, iv, sizeof(iv));
-		tr_gcm_seal(&dir, iv, aad, aad_len, plain, head, plain + head, (int)(len - head),
-			    out);
+		tr_aead_seal(&dir, iv, aad, aad_len, plain, len, out);
 		tap_ok(want_len == len + TR_TAG_LEN && !memcmp(out, want, want_len),
 		       "GCM test case %d: seal", number);
-		tap_ok(tr_gcm_open(&dir, iv, aad, aad_len, want, len, back) &&
+		tap_ok(tr_aead_open(&dir, iv, aad, aad_len, want, len, back) &&
 		       !memcmp(back, plain, len), "GCM test case %d: open", number);
 		want[want_len - 1] ^= 1;
-		tap_ok(!tr_gcm_open(&dir, iv, aad, aad_len, want, len, back),
+		tap_ok(!tr_aead_open(&dir, iv, aad, aad_len, want, len, back),
 		       "GCM test case %d: a wrong tag is refused", number);
 	}
 }
 
-static void test_malformed(int version, const char *name)
+/* RFC 8439 2.8.2. CCM and ARIA are held against OpenSSL itself, by whole handshakes. */
+static void test_chacha(void)
+{
+	static const char text[] = "Ladies and Gentlemen of the class of '99: If I could offer you "
+				   "only one tip for the future, sunscreen would be it.";
+	static const char sealed[] =
+		"d31a8d34648e60db7b86afbc53ef7ec2a4aded51296e08fea9e2b5a736ee62d6"
+		"3dbea45e8ca9671282fafb69da92728b1a71de0a9e060b2905d6a5b67ecd3b36"
+		"92ddbd7f2d778b8c9803aee328091b58fab324e4fad675945585808b4831d7bc"
+		"3ff4def08e4b7a9de576d26586cec64b61161ae10b594f09e26a7e902ecbd0600691";
+	struct tr_dir dir = { .cipher = cipher("CHACHA20-POLY1305") };
+	unsigned char nonce[12], aad[12], want[256], out[256] = { 0 }, back[256];
+	size_t len = sizeof(text) - 1;
+	size_t want_len = tap_unhex(sealed, want, sizeof(want));
+
+	for (int i = 0; i < 32; i++)
+		dir.key[i] = (unsigned char)(0x80 + i);
+	tap_unhex("070000004041424344454647", nonce, sizeof(nonce));
+	tap_unhex("50515253c0c1c2c3c4c5c6c7", aad, sizeof(aad));
+	tr_aead_seal(&dir, nonce, aad, sizeof(aad), (const uint8_t *)text, len, out);
+	tap_ok(want_len == len + TR_TAG_LEN && !memcmp(out, want, want_len),
+	       "RFC 8439 2.8.2: seal");
+	tap_ok(tr_aead_open(&dir, nonce, aad, sizeof(aad), want, len, back) &&
+		       !memcmp(back, text, len), "RFC 8439 2.8.2: open");
+}
+
+static void test_malformed(int version, const struct tr_cipher *with)
 {
 	unsigned char out[TR_RECORD_MAX], back[TR_PLAIN_MAX + 1];
-	struct tr_dir writer = { .key_len = 16, .seq = 7 }, reader = writer;
+	struct tr_dir writer = { .cipher = with, .seq = 7 }, reader = writer;
+	char name[64];
 	uint8_t type;
 	ssize_t n = tr_seal(version, &writer, TR_DATA, (const uint8_t *)"hello", 5, out);
 
+	snprintf(name, sizeof(name), "TLS 1.%d, %s", version - 0x0301, with->name);
 	tap_ok(tr_open(version, &reader, out, (size_t)n - 1, &type, back) < 0,
 	       "%s: a record cut short is refused", name);
 	out[4]--;
@@ -331,25 +386,33 @@ static void test_malformed(int version, const char *name)
 static void test_nonce_carry(void)
 {
 	unsigned char out[TR_RECORD_MAX];
-	struct tr_dir dir = { .key_len = 16 };
+	struct tr_dir dir = { .cipher = cipher("AES-128-GCM") };
 	static const unsigned char want[8] = { 0, 0, 0, 1, 0, 0, 0, 0 };
 
 	memset(dir.iv + TR_SALT_LEN + 4, 0xff, 4);
-	tr_seal(TLS1_2_VERSION, &dir, TR_DATA, NULL, 0, out);
+	tr_seal(TLS1_2_VERSION, &dir, TR_DATA, (const uint8_t *)"", 0, out);
 	tap_bytes(dir.iv + TR_SALT_LEN, want, 8, "TLS 1.2 explicit nonce carries");
 }
 
 int main(void)
 {
 	test_prf();
-	test_key_block();
+	test_key_block("AES-128-GCM", 16, 4);
+	test_key_block("AES-256-GCM", 32, 4);
+	test_key_block("AES-128-CCM", 16, 4);
+	test_key_block("CHACHA20-POLY1305", 32, 12);
+	test_key_block("ARIA-128-GCM", 16, 4);
+	test_key_block("ARIA-256-GCM", 32, 4);
 	test_key_schedule();
 	test_rfc8448_records();
 	next_secret(EVP_sha256(), "SHA-256");
 	next_secret(EVP_sha384(), "SHA-384");
 	test_gcm();
-	test_malformed(TLS1_2_VERSION, "TLS 1.2");
-	test_malformed(TLS1_3_VERSION, "TLS 1.3");
+	test_chacha();
+	for (int i = 0; i < TR_CIPHERS; i++) {
+		test_malformed(TLS1_2_VERSION, &tr_ciphers[i]);
+		test_malformed(TLS1_3_VERSION, &tr_ciphers[i]);
+	}
 	test_nonce_carry();
 	return tap_done();
 }

@@ -12,29 +12,7 @@ static struct pki_cert *root, *cert, *client_cert;
 
 static struct pair new_pair(bool we_serve, int version)
 {
-	struct pair pair = {
-		.ctx = we_serve ? tlsrec_server_new() : tlsrec_client_new(),
-		.peer_ctx = peer_ctx_new(!we_serve),
-		.host = "server.example",
-		.peer_sni = "server.example",
-	};
-
-	tlsrec_ctx_set_ulp(pair.ctx, NULL);
-	SSL_CTX_set_min_proto_version(pair.peer_ctx, version);
-	SSL_CTX_set_max_proto_version(pair.peer_ctx, version);
-	if (we_serve) {
-		tlsrec_ctx_add_cert(pair.ctx, cert->file, cert->key_file);
-	} else {
-		tlsrec_ctx_set_roots(pair.ctx, root->file, NULL);
-		peer_use_cert(pair.peer_ctx, cert->file, cert->key_file);
-	}
-	return pair;
-}
-
-static void free_pair(struct pair *pair)
-{
-	tlsrec_ctx_free(pair->ctx);
-	SSL_CTX_free(pair->peer_ctx);
+	return pair_make(we_serve, version, cert, root);
 }
 
 static bool resumed(struct pair *pair)
@@ -87,7 +65,7 @@ static void test_kinds(void)
 				/* A server without resumption gives nothing to resume. */
 				tap_ok(twice(&pair, what) == want, "%s: %s", what,
 				       want ? "resumed" : "not resumed");
-				free_pair(&pair);
+				pair_free(&pair);
 			}
 }
 
@@ -132,8 +110,8 @@ static void test_blob(void)
 		       version - 0x0301, tlsrec_conn_error(conn));
 		tlsrec_conn_free(conn);
 		free(data);
-		free_pair(&pair);
-		free_pair(&later);
+		pair_free(&pair);
+		pair_free(&later);
 	}
 }
 
@@ -166,9 +144,34 @@ static void test_unverified_blob(void)
 		       ok ? tlsrec_conn_error(later.conn) : "");
 		pair_end(&later);
 		free(data);
-		free_pair(&pair);
-		free_pair(&later);
+		pair_free(&pair);
+		pair_free(&later);
 	}
+}
+
+/* The kernel that had the cipher of a session may be another than today's. */
+static void test_other_cipher(void)
+{
+	struct pair pair = new_pair(false, TLSREC_TLS_1_2);
+	struct tlsrec_conn *conn;
+	unsigned char *data;
+	size_t len;
+	bool ok;
+
+	tlsrec_ctx_set_ciphers(pair.ctx, "ECDHE-ECDSA-CHACHA20-POLY1305");
+	ok = pair_run(&pair) && pair_exchange(&pair);
+	data = tlsrec_conn_session(pair.conn, &len);
+	pair_end(&pair);
+	tlsrec_ctx_set_ciphers(pair.ctx, "ECDHE-ECDSA-AES128-GCM-SHA256");
+	conn = tlsrec_conn_new(pair.ctx, -1, "server.example");
+	tap_ok(ok && tlsrec_conn_set_session(conn, data, len) < 0,
+	       "a session of TLS 1.2 with another suite: %s", tlsrec_conn_error(conn));
+	tlsrec_conn_free(conn);
+	ok = pair_run(&pair) && pair_exchange(&pair);
+	tap_ok(ok && !resumed(&pair), "and none from the cache is offered, either");
+	pair_end(&pair);
+	free(data);
+	pair_free(&pair);
 }
 
 static void test_cache_bounds(void)
@@ -193,7 +196,7 @@ static void test_cache_bounds(void)
 	ok = pair_run(&pair) && !resumed(&pair);
 	tap_ok(ok, "cache: another name, another session");
 	pair_end(&pair);
-	free_pair(&pair);
+	pair_free(&pair);
 }
 
 /* The certificate of a resumed client is the one it showed first. */
@@ -215,7 +218,7 @@ static void test_client_cert(void)
 		       "client certificate in a resumed session, TLS 1.%d", version - 0x0301);
 		pair_end(&pair);
 		SSL_SESSION_free(pair.peer_session);
-		free_pair(&pair);
+		pair_free(&pair);
 	}
 }
 
@@ -229,6 +232,7 @@ int main(void)
 	test_kinds();
 	test_blob();
 	test_unverified_blob();
+	test_other_cipher();
 	test_cache_bounds();
 	test_client_cert();
 	pki_end();

@@ -53,8 +53,8 @@ static void take_tickets(struct tlsrec_conn *conn)
 
 static bool same_keys(const struct tlsrec_conn *a, const struct tlsrec_conn *b)
 {
-	return a->keys.tx.key_len == b->keys.rx.key_len &&
-	       !memcmp(a->keys.tx.key, b->keys.rx.key, a->keys.tx.key_len) &&
+	return a->keys.tx.cipher == b->keys.rx.cipher &&
+	       !memcmp(a->keys.tx.key, b->keys.rx.key, a->keys.tx.cipher->key_len) &&
 	       !memcmp(b->keys.tx.iv, a->keys.rx.iv, TR_SALT_LEN);
 }
 
