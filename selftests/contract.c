@@ -505,6 +505,55 @@ TEST_F(conn, get_hands_over)
 	free(o);
 }
 
+/* Options that come before the keys: they hold when those are set. */
+TEST_F(conn, options_before_keys)
+{
+	unsigned int one = 1;
+	int fd = self->fd[0], v;
+	uint16_t lim = 0;
+	socklen_t len = sizeof(lim);
+
+	ASSERT_EQ(0, tt_ulp(fd));
+	EXPECT_EQ(0, tt_sockopt_get(fd, SOL_TLS, TLS_TX_ZEROCOPY_RO));
+	EXPECT_EQ(0, setsockopt(fd, SOL_TLS, TLS_TX_ZEROCOPY_RO, &one, sizeof(one)));
+	len = sizeof(v);
+	EXPECT_ERR(EINVAL, getsockopt(fd, SOL_TLS, TLS_RX_EXPECT_NO_PAD, &v, &len));
+	len = sizeof(lim);
+	if (getsockopt(fd, SOL_TLS, TLS_TX_MAX_PAYLOAD_LEN, &lim, &len))
+		SKIP(return, "no TLS_TX_MAX_PAYLOAD_LEN here");
+	EXPECT_EQ(TT_MAX, lim);
+	/* no version is known, and so no content type to count */
+	lim = 63;
+	EXPECT_ERR(EINVAL, setsockopt(fd, SOL_TLS, TLS_TX_MAX_PAYLOAD_LEN, &lim, sizeof(lim)));
+	lim = 64;
+	EXPECT_EQ(0, setsockopt(fd, SOL_TLS, TLS_TX_MAX_PAYLOAD_LEN, &lim, sizeof(lim)));
+	/* either direction's key says which version it is */
+	ASSERT_EQ(0, tt_key_set(fd, TLS_RX, &self->ba));
+	lim = 63;
+	EXPECT_ERR(variant->version == TLS_1_3_VERSION ? 0 : EINVAL, setsockopt(fd, SOL_TLS, TLS_TX_MAX_PAYLOAD_LEN, &lim, sizeof(lim)));
+	lim = 100;
+	EXPECT_EQ(0, setsockopt(fd, SOL_TLS, TLS_TX_MAX_PAYLOAD_LEN, &lim, sizeof(lim)));
+	ASSERT_EQ(0, tt_key_set(fd, TLS_TX, &self->ab));
+	EXPECT_EQ(1, tt_sockopt_get(fd, SOL_TLS, TLS_TX_ZEROCOPY_RO));
+	/* with more room than it takes, and with less */
+	len = 8;
+	lim = 0;
+	ASSERT_EQ(0, getsockopt(fd, SOL_TLS, TLS_TX_MAX_PAYLOAD_LEN, &lim, &len));
+	EXPECT_EQ(100, lim);
+	EXPECT_EQ(sizeof(lim), len);
+	len = 1;
+	EXPECT_ERR(EINVAL, getsockopt(fd, SOL_TLS, TLS_TX_MAX_PAYLOAD_LEN, &lim, &len));
+	struct tt_opened *o = malloc(sizeof(*o));
+	char buf[250];
+
+	ASSERT_EQ(sizeof(buf), send(fd, buf, sizeof(buf), 0));
+	for (int i = 0; i < 3; i++) {
+		ASSERT_EQ(1, tt_recv_rec(self->fd[1], &self->ab, o));
+		EXPECT_EQ(i < 2 ? 100 : 50, o->len);
+	}
+	free(o);
+}
+
 TEST_F(conn, tx_zerocopy_ro)
 {
 	unsigned int v = 1;

@@ -137,6 +137,119 @@ TEST_F(fault, setsockopt)
 	EXPECT_LT(2, faults);
 }
 
+/* A record goes through in the direction, under the key. */
+static bool passes(int dir, const int *fd, struct tt_key *k, struct tt_opened *o)
+{
+	char b[5];
+
+	if (dir == TLS_TX)
+		return send(fd[0], "hello", 5, 0) == 5 && tt_recv_rec(fd[1], k, o) == 1;
+	tt_send_data(fd[1], k, TT_DATA, "hello", 5);
+	return recv(fd[0], b, 5, 0) == 5;
+}
+
+/*
+ * A key update, or a first key of any of the ciphers, that fails half way: the key in use stays in use, with its sequence
+ * number; what was not counted as done can be done again.
+ */
+TEST_F(fault, rekey)
+{
+	int faults = 0;
+
+	if (variant->version != TLS_1_3_VERSION)
+		SKIP(return, "of TLS 1.3");
+	for (int c = 0; c < TT_CIPHERS; c++)
+	for (int dir = TLS_TX; dir <= TLS_RX; dir++)
+	for (int n = 1; n < MOST; n++) {
+		uint16_t cipher = tt_ciphers[c].type;
+		struct tt_key old = tt_key_make(variant->version, cipher, 1), next = tt_key_make(variant->version, cipher, 2), got, k;
+		int fd[2], r;
+		bool hit;
+
+		if (tt_ciphers[c].tls12_only || tt_cipher_refused(variant->version, cipher) == ENOENT)
+			break;
+		tt_tcp_pair(variant->family, fd);
+		tt_install(fd[0], dir == TLS_TX ? &old : NULL, dir == TLS_RX ? &old : NULL);
+		k = old;
+		/* one record under the old key, so that its sequence number is not that of the new one */
+		ASSERT_TRUE(passes(dir, fd, &k, self->o));
+		arm(n);
+		r = tt_key_set(fd[0], dir, &next);
+		hit = disarm();
+		faults += hit;
+		ASSERT_EQ(0, tt_key_get(fd[0], dir, &old, &got));
+		if (r) {
+			EXPECT_TRUE(hit);
+			EXPECT_EQ(0, memcmp(got.key, old.key, tt_ciphers[c].key));
+			EXPECT_EQ(1, got.seq);
+			ASSERT_TRUE(passes(dir, fd, &k, self->o));
+			ASSERT_EQ(0, tt_key_set(fd[0], dir, &next));
+		} else {
+			EXPECT_EQ(0, memcmp(got.key, next.key, tt_ciphers[c].key));
+			EXPECT_EQ(0, got.seq);
+		}
+		ASSERT_TRUE(passes(dir, fd, &next, self->o));
+		close(fd[0]);
+		close(fd[1]);
+		if (!hit)
+			break;
+	}
+	EXPECT_LT(6, faults);
+	TH_LOG("%d faults", faults);
+}
+
+/* The reader that takes the KeyUpdate fails: it is there still, and the key is missing only once. */
+TEST_F(fault, recv_key_update)
+{
+	static const uint8_t msg[205] = { 4, 0, 0, 196, [200] = 24, 0, 0, 1, 0 };
+
+	if (variant->version != TLS_1_3_VERSION)
+		SKIP(return, "of TLS 1.3");
+	for (int how = 0; how < 3; how++)
+	for (int n = 1; n < MOST; n++) {
+		KEYS();
+		struct tt_key k = rx, next = tt_key_make(variant->version, variant->cipher, 9);
+		uint8_t buf[300], type = 0;
+		int fd[2], p[2];
+		uint64_t base;
+		ssize_t r;
+		bool hit;
+
+		ASSERT_EQ(0, pipe(p));
+		tt_tcp_pair(variant->family, fd);
+		base = tt_bytes_received(fd[0]);
+		tt_install(fd[0], &tx, &rx);
+		/* the update is in the second record, behind most of a ticket */
+		tt_send_data(fd[1], &k, TT_HANDSHAKE, msg, 100);
+		tt_send_data(fd[1], &k, TT_HANDSHAKE, msg + 100, 105);
+		tt_send_data(fd[1], &next, TT_DATA, "hello", 5);
+		tt_wait_received(fd[0], base + 210 + 3 * tt_overhead(&k));
+		ASSERT_EQ(100, tt_recv_type(fd[0], buf, sizeof(buf), 0, &type, NULL));
+		arm(n);
+		if (how == 0)
+			r = tt_recv_type(fd[0], buf, sizeof(buf), MSG_PEEK | MSG_DONTWAIT, &type, NULL);
+		else if (how == 1)
+			r = tt_recv_type(fd[0], buf, 1, MSG_DONTWAIT, &type, NULL);
+		else
+			r = splice(fd[0], NULL, p[1], NULL, 100, SPLICE_F_NONBLOCK);
+		hit = disarm();
+		r = how == 1 && r == 1;
+		ASSERT_EQ(105 - r, tt_recv_type(fd[0], buf, sizeof(buf), 0, &type, NULL)) TH_LOG("how %d fault %d: %s", how, n, strerror(errno));
+		EXPECT_EQ(TT_HANDSHAKE, type);
+		EXPECT_EQ(0, memcmp(buf, msg + 100 + r, 105 - r));
+		EXPECT_ERR(EKEYEXPIRED, recv(fd[0], buf, sizeof(buf), 0));
+		next.seq = 0;
+		ASSERT_EQ(0, tt_key_set(fd[0], TLS_RX, &next));
+		ASSERT_EQ(5, recv(fd[0], buf, sizeof(buf), 0));
+		close(fd[0]);
+		close(fd[1]);
+		close(p[0]);
+		close(p[1]);
+		if (!hit)
+			break;
+	}
+}
+
 enum { SEND_SMALL, SEND_LARGE, SEND_MORE, SEND_CONTROL, SENDFILE, SPLICE, SPLICE_MORE, N_SEND };
 
 /* what was counted came, the rest did not, and nothing is wrong; a stream that gave up says so for good */

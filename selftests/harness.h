@@ -41,14 +41,18 @@
 	TT_VARIANT(fixture, tls13_gcm256_ip6, TT_IP6, TLS_1_3_VERSION, TLS_CIPHER_AES_GCM_256)
 
 /* a system call that must fail with this errno */
-#define EXPECT_ERR(err, call) do {						\
+#define EXPECT_ERR(err, call) EXPECT_ERR_AT(err, call, 0)
+
+/* the same in a loop: which round it was */
+#define EXPECT_ERR_AT(err, call, round) do {					\
 	long __r, __e;								\
 										\
 	errno = 0;								\
 	__r = (call);								\
 	__e = __r < 0 ? errno : 0;						\
 	EXPECT_EQ(err, __e)							\
-		TH_LOG("%s: result %ld, %s", #call, __r, strerror(__e));	\
+		TH_LOG("%s: result %ld, %s (round %ld)", #call, __r,		\
+		       strerror(__e), (long)(round));				\
 } while (0)
 
 #define ASSERT_ERRNO_AGAIN(call) do {						\

@@ -327,6 +327,30 @@ TEST_F(rx, epoll_edge_never_missed)
 	close(ep);
 }
 
+/* a reader who was let go after many empty records is told that there is more, though nothing more comes */
+TEST_F(rx, epoll_edge_behind_empty_records)
+{
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLET };
+	int ep = epoll_create1(0);
+	uint8_t buf[500];
+	ssize_t n = -1;
+
+	ASSERT_EQ(0, epoll_ctl(ep, EPOLL_CTL_ADD, self->sk, &ev));
+	for (int i = 0; i < 200; i++)
+		say(self, TT_DATA, 0, 0);
+	say(self, TT_DATA, 100, 0);
+	arrived(self);
+	for (int i = 0; i < 10 && n < 0; i++) {
+		ASSERT_EQ(1, epoll_wait(ep, &ev, 1, 10000)) TH_LOG("no event, round %d", i);
+		n = recv(self->sk, buf, sizeof(buf), MSG_DONTWAIT);
+		if (n < 0)
+			ASSERT_EQ(EAGAIN, errno);
+	}
+	ASSERT_EQ(100, n);
+	EXPECT_BYTES(buf, 100, 0);
+	close(ep);
+}
+
 TEST_F(rx, peek)
 {
 	uint8_t buf[2000], type;

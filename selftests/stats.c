@@ -11,9 +11,7 @@
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
-#include <net/if.h>
 #include <sched.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 
 #ifndef INET_ULP_INFO_TLS
@@ -34,22 +32,10 @@ FIXTURE_VARIANT(stats)
 
 TT_VARIANTS(stats);
 
-static void lo_up(void)
-{
-	struct ifreq ifr = { .ifr_name = "lo" };
-	int s = socket(AF_INET, SOCK_DGRAM, 0);
-
-	TT_MUST(ioctl(s, SIOCGIFFLAGS, &ifr) == 0);
-	ifr.ifr_flags |= IFF_UP;
-	TT_MUST(ioctl(s, SIOCSIFFLAGS, &ifr) == 0);
-	close(s);
-}
-
 FIXTURE_SETUP(stats)
 {
-	if (unshare(CLONE_NEWNET))
+	if (tt_netns())
 		SKIP(return, "no network namespaces here");
-	lo_up();
 	tt_tcp_pair(variant->family, self->fd);
 	self->ab = tt_key_make(variant->version, variant->cipher, 1);
 	self->ba = tt_key_make(variant->version, variant->cipher, 2);
@@ -61,52 +47,38 @@ FIXTURE_TEARDOWN(stats)
 	close(self->fd[1]);
 }
 
-/* -1: no such counter; the file is that of the calling process' namespace */
-static long counter(const char *name)
-{
-	char path[64], line[256], n[64];
-	long v, found = -1;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/thread-self/net/%s_stat", tt_ulp_name());
-	f = fopen(path, "r");
-	if (!f)
-		return -2;
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "%63s %ld", n, &v) == 2 && !strcmp(n, name))
-			found = v;
-	fclose(f);
-	return found;
-}
-
 TEST_F(stats, names)
 {
 	/* the file and each name as programs that read tls_stat know them */
 	const char *names[] = {
 		"TlsCurrTxSw", "TlsCurrRxSw", "TlsCurrTxDevice", "TlsCurrRxDevice", "TlsTxSw", "TlsRxSw", "TlsTxDevice", "TlsRxDevice",
 		"TlsDecryptError", "TlsRxDeviceResync", "TlsDecryptRetry", "TlsRxNoPadViolation",
+		/* the in-tree modules of older kernels end here */
+		"TlsRxRekeyOk", "TlsRxRekeyError", "TlsTxRekeyOk", "TlsTxRekeyError", "TlsRxRekeyReceived",
 	};
 
 	ASSERT_EQ(0, tt_ulp(self->fd[0]));
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		EXPECT_EQ(0, counter(names[i])) TH_LOG("%s", names[i]);
+		if (i == 12 && tt_ulp_is_intree() && tt_counter(names[i]) < 0)
+			break;
+		EXPECT_EQ(0, tt_counter(names[i])) TH_LOG("%s", names[i]);
 	}
 }
 
 TEST_F(stats, sockets)
 {
 	ASSERT_EQ(0, tt_ulp(self->fd[0]));
-	EXPECT_EQ(0, counter("TlsCurrTxSw"));
+	EXPECT_EQ(0, tt_counter("TlsCurrTxSw"));
 	ASSERT_EQ(0, tt_key_set(self->fd[0], TLS_TX, &self->ab));
-	EXPECT_EQ(1, counter("TlsCurrTxSw"));
-	EXPECT_EQ(1, counter("TlsTxSw"));
-	EXPECT_EQ(0, counter("TlsCurrRxSw"));
+	EXPECT_EQ(1, tt_counter("TlsCurrTxSw"));
+	EXPECT_EQ(1, tt_counter("TlsTxSw"));
+	EXPECT_EQ(0, tt_counter("TlsCurrRxSw"));
 	ASSERT_EQ(0, tt_key_set(self->fd[0], TLS_RX, &self->ba));
-	EXPECT_EQ(1, counter("TlsCurrRxSw"));
-	EXPECT_EQ(1, counter("TlsRxSw"));
+	EXPECT_EQ(1, tt_counter("TlsCurrRxSw"));
+	EXPECT_EQ(1, tt_counter("TlsRxSw"));
 	tt_install(self->fd[1], &self->ba, &self->ab);
-	EXPECT_EQ(2, counter("TlsCurrTxSw"));
-	EXPECT_EQ(2, counter("TlsCurrRxSw"));
+	EXPECT_EQ(2, tt_counter("TlsCurrTxSw"));
+	EXPECT_EQ(2, tt_counter("TlsCurrRxSw"));
 	/* a refused key is not counted */
 	struct tt_key bad = self->ab;
 	int fd[2];
@@ -115,22 +87,22 @@ TEST_F(stats, sockets)
 	tt_tcp_pair(variant->family, fd);
 	ASSERT_EQ(0, tt_ulp(fd[0]));
 	EXPECT_ERR(EINVAL, tt_key_set(fd[0], TLS_TX, &bad));
-	EXPECT_EQ(2, counter("TlsCurrTxSw"));
-	EXPECT_EQ(2, counter("TlsTxSw"));
+	EXPECT_EQ(2, tt_counter("TlsCurrTxSw"));
+	EXPECT_EQ(2, tt_counter("TlsTxSw"));
 	close(fd[0]);
 	close(fd[1]);
 	/* closed is gone, but was there once */
 	close(self->fd[0]);
 	close(self->fd[1]);
 	self->fd[0] = self->fd[1] = -1;
-	for (int i = 0; i < 1000 && counter("TlsCurrTxSw") + counter("TlsCurrRxSw"); i++)
+	for (int i = 0; i < 1000 && tt_counter("TlsCurrTxSw") + tt_counter("TlsCurrRxSw"); i++)
 		usleep(10000);
-	EXPECT_EQ(0, counter("TlsCurrTxSw"));
-	EXPECT_EQ(0, counter("TlsCurrRxSw"));
-	EXPECT_EQ(2, counter("TlsTxSw"));
-	EXPECT_EQ(2, counter("TlsRxSw"));
-	EXPECT_EQ(0, counter("TlsTxDevice"));
-	EXPECT_EQ(0, counter("TlsDecryptError"));
+	EXPECT_EQ(0, tt_counter("TlsCurrTxSw"));
+	EXPECT_EQ(0, tt_counter("TlsCurrRxSw"));
+	EXPECT_EQ(2, tt_counter("TlsTxSw"));
+	EXPECT_EQ(2, tt_counter("TlsRxSw"));
+	EXPECT_EQ(0, tt_counter("TlsTxDevice"));
+	EXPECT_EQ(0, tt_counter("TlsDecryptError"));
 }
 
 TEST_F(stats, decrypt_error)
@@ -144,7 +116,7 @@ TEST_F(stats, decrypt_error)
 	rec[n - 1] ^= 1;
 	tt_write(self->fd[0], rec, n);
 	EXPECT_ERR(EBADMSG, recv(self->fd[1], buf, sizeof(buf), 0));
-	EXPECT_EQ(1, counter("TlsDecryptError"));
+	EXPECT_EQ(1, tt_counter("TlsDecryptError"));
 }
 
 TEST_F(stats, own_counters)
@@ -157,31 +129,31 @@ TEST_F(stats, own_counters)
 	tt_install(self->fd[1], NULL, &self->ab);
 	ASSERT_EQ(sizeof(buf), send(self->fd[0], buf, sizeof(buf), 0));
 	ASSERT_EQ(sizeof(buf), tt_read(self->fd[1], buf, sizeof(buf)));
-	EXPECT_EQ(4, counter("TlsrecTxRecords"));
-	EXPECT_EQ(sizeof(buf), counter("TlsrecTxBytes"));
-	EXPECT_EQ(4, counter("TlsrecRxRecords"));
-	EXPECT_EQ(sizeof(buf), counter("TlsrecRxBytes"));
+	EXPECT_EQ(4, tt_counter("TlsrecTxRecords"));
+	EXPECT_EQ(sizeof(buf), tt_counter("TlsrecTxBytes"));
+	EXPECT_EQ(4, tt_counter("TlsrecRxRecords"));
+	EXPECT_EQ(sizeof(buf), tt_counter("TlsrecRxBytes"));
 }
 
 /* each namespace counts its own */
 TEST_F(stats, namespaces)
 {
 	tt_install(self->fd[0], &self->ab, &self->ba);
-	EXPECT_EQ(1, counter("TlsCurrTxSw"));
+	EXPECT_EQ(1, tt_counter("TlsCurrTxSw"));
 	ASSERT_EQ(0, unshare(CLONE_NEWNET));
-	EXPECT_EQ(0, counter("TlsCurrTxSw"));
-	EXPECT_EQ(0, counter("TlsTxSw"));
+	EXPECT_EQ(0, tt_counter("TlsCurrTxSw"));
+	EXPECT_EQ(0, tt_counter("TlsTxSw"));
 	/* closed from another namespace, counted where it belongs */
 	close(self->fd[0]);
 	self->fd[0] = -1;
-	EXPECT_EQ(0, counter("TlsCurrTxSw"));
+	EXPECT_EQ(0, tt_counter("TlsCurrTxSw"));
 }
 
 /* what ss -ti prints: the ULP's name, version, cipher, and which directions are on */
 
 struct ulp_info {
 	char name[32];
-	int version, cipher, tx, rx, no_pad;
+	int version, cipher, tx, rx, zerocopy, no_pad, max_payload, unknown;
 };
 
 static void parse_tls(struct ulp_info *u, struct rtattr *a, int len)
@@ -202,9 +174,17 @@ static void parse_tls(struct ulp_info *u, struct rtattr *a, int len)
 		case 4: /* TLS_INFO_RXCONF */
 			u->rx = v;
 			break;
-		case 6: /* TLS_INFO_RX_NO_PAD */
-			u->no_pad = 1;
+		case 5: /* TLS_INFO_ZC_RO_TX */
+			u->zerocopy = 1;
 			break;
+		case 6: /* TLS_INFO_RX_NO_PAD */
+			u->no_pad = RTA_PAYLOAD(a) == 0;
+			break;
+		case 7: /* TLS_INFO_TX_MAX_PAYLOAD_LEN */
+			u->max_payload = v;
+			break;
+		default:
+			u->unknown++;
 		}
 	}
 }
@@ -277,7 +257,8 @@ static int ask_diag(int fd, struct ulp_info *u)
 TEST_F(stats, socket_info)
 {
 	struct ulp_info u;
-	int one = 1;
+	uint16_t limit = 1000;
+	int one = 1, has_limit;
 
 	if (ask_diag(self->fd[0], &u))
 		SKIP(return, "no inet_diag here");
@@ -288,6 +269,10 @@ TEST_F(stats, socket_info)
 	EXPECT_EQ(1, u.tx);
 	EXPECT_EQ(1, u.rx);
 	EXPECT_EQ(0, u.version);
+	EXPECT_EQ(0, u.cipher);
+	/* always there, but the in-tree modules of older kernels do not know it */
+	has_limit = !tt_ulp_is_intree() || u.max_payload;
+	EXPECT_EQ(has_limit ? TT_MAX : 0, u.max_payload);
 	ASSERT_EQ(0, tt_key_set(self->fd[0], TLS_TX, &self->ab));
 	ASSERT_EQ(0, ask_diag(self->fd[0], &u));
 	EXPECT_EQ(variant->version, u.version);
@@ -302,6 +287,29 @@ TEST_F(stats, socket_info)
 	EXPECT_EQ(2, u.tx);
 	EXPECT_EQ(2, u.rx);
 	EXPECT_EQ(variant->version == TLS_1_3_VERSION, u.no_pad);
+	if (has_limit) {
+		ASSERT_EQ(0, setsockopt(self->fd[0], SOL_TLS, TLS_TX_MAX_PAYLOAD_LEN, &limit, sizeof(limit)));
+	}
+	/* told only of hardware: pages are never copied here, and never have to be promised not to change */
+	ASSERT_EQ(0, setsockopt(self->fd[0], SOL_TLS, TLS_TX_ZEROCOPY_RO, &one, sizeof(one)));
+	ASSERT_EQ(0, ask_diag(self->fd[0], &u));
+	EXPECT_EQ(has_limit ? 1000 : 0, u.max_payload);
+	EXPECT_EQ(0, u.zerocopy);
+	EXPECT_EQ(0, u.unknown);
+	/* a key update changes nothing of it */
+	if (variant->version == TLS_1_3_VERSION && tt_counter("TlsTxRekeyOk") >= 0) {
+		struct tt_key next = tt_key_make(variant->version, variant->cipher, 9);
+
+		ASSERT_EQ(0, tt_key_set(self->fd[0], TLS_TX, &next));
+		ASSERT_EQ(0, tt_key_set(self->fd[0], TLS_RX, &next));
+		ASSERT_EQ(0, ask_diag(self->fd[0], &u));
+		EXPECT_EQ(variant->version, u.version);
+		EXPECT_EQ(variant->cipher, u.cipher);
+		EXPECT_EQ(2, u.tx);
+		EXPECT_EQ(2, u.rx);
+		EXPECT_EQ(1000, u.max_payload);
+		EXPECT_EQ(1, u.no_pad);
+	}
 	/* the other end is plain TCP */
 	ASSERT_EQ(0, ask_diag(self->fd[1], &u));
 	EXPECT_STREQ("", u.name);

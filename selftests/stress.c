@@ -25,6 +25,10 @@
 
 struct dir {
 	int tx, rx;
+	/* key updates: so many, each with a key of its own; the lock keeps the other writer's records out of an update */
+	int updates, tx_gen, rx_gen;
+	struct tt_key like;
+	pthread_rwlock_t lock;
 	uint32_t blocks;		/* per writer */
 	uint8_t *seen[2];
 	uint64_t bytes_in, bytes_out;
@@ -95,6 +99,49 @@ static int moved(struct job *j, int fd, short ev, ssize_t n, size_t asked, const
 	return 1;
 }
 
+static const uint8_t key_update[5] = { 24, 0, 0, 1, 0 };
+
+static struct tt_key key_of(const struct dir *d, int gen)
+{
+	struct tt_key k = tt_key_make(d->like.version, d->like.cipher, d->like.seq * 1000 + gen);
+
+	k.seq = gen;
+	return k;
+}
+
+/* tell the peer and change the key, with nothing in between */
+static void update_tx(struct job *j)
+{
+	struct dir *d = j->d;
+	struct tt_key k;
+
+	pthread_rwlock_wrlock(&d->lock);
+	while (tt_send_type(d->tx, TT_HANDSHAKE, key_update, sizeof(key_update), MSG_NOSIGNAL) != sizeof(key_update)) {
+		if (errno != EINTR && errno != EAGAIN) {
+			job_fail(j, "sending a KeyUpdate", errno);
+			break;
+		}
+		tt_poll(d->tx, POLLOUT, 100);
+	}
+	k = key_of(d, ++d->tx_gen);
+	if (tt_key_set(d->tx, TLS_TX, &k))
+		job_fail(j, "setting a transmit key", errno);
+	pthread_rwlock_unlock(&d->lock);
+}
+
+/* One reader got the KeyUpdate; the other one is told that a key is missing until it is set. */
+static void update_rx(struct job *j, const uint8_t *msg, ssize_t len)
+{
+	struct dir *d = j->d;
+	struct tt_key k = key_of(d, d->rx_gen + 1);
+
+	if (len != sizeof(key_update) || memcmp(msg, key_update, len))
+		job_fail(j, "not the KeyUpdate that was sent", len);
+	d->rx_gen++;
+	if (tt_key_set(d->rx, TLS_RX, &k))
+		job_fail(j, "setting a receive key", errno);
+}
+
 static void *write_job(void *arg)
 {
 	struct job *j = arg;
@@ -130,6 +177,8 @@ static void *write_job(void *arg)
 			else
 				TT_MUST(write(p[1], buf, len) == (ssize_t)len);
 		}
+		while (!j->id && !j->error && d->tx_gen < d->updates && idx >= (uint64_t)d->blocks * (d->tx_gen + 1) / (d->updates + 1))
+			update_tx(j);
 		while (done < len) {
 			int flags = (more ? MSG_MORE : tt_rand(&seed) % 4 == 0 ? MSG_EOR : 0) | MSG_NOSIGNAL |
 				(d->nonblock || tt_rand(&seed) % 8 == 0 ? MSG_DONTWAIT : 0);
@@ -139,6 +188,7 @@ static void *write_job(void *arg)
 			ssize_t r;
 			int ok;
 
+			pthread_rwlock_rdlock(&d->lock);
 			switch (how) {
 			case 0:
 				r = sendfile(d->tx, mem, &off, len - done);
@@ -156,6 +206,7 @@ static void *write_job(void *arg)
 			default:
 				r = send(d->tx, buf + done, len - done, flags);
 			}
+			pthread_rwlock_unlock(&d->lock);
 			ok = moved(j, d->tx, POLLOUT, r, len - done, "send");
 			if (ok < 0)
 				goto out;
@@ -166,6 +217,8 @@ static void *write_job(void *arg)
 		}
 		idx += n;
 	}
+	while (!j->id && !j->error && d->tx_gen < d->updates)
+		update_tx(j);
 out:
 	close(mem);
 	close(p[0]);
@@ -200,6 +253,7 @@ static void *read_job(void *arg)
 	struct dir *d = j->d;
 	uint64_t seed = 1234 + j->id + d->rx;
 	uint8_t *buf = malloc(CHUNK);
+	bool control = false;
 	int p[2];
 
 	TT_MUST(buf && pipe(p) == 0);
@@ -210,6 +264,10 @@ static void *read_job(void *arg)
 		bool count = true;
 		ssize_t r;
 
+		/* something that only this kind of call can read */
+		if (control)
+			how = 3;
+		control = false;
 		switch (how) {
 		case 0:
 			count = false;
@@ -235,6 +293,10 @@ static void *read_job(void *arg)
 			break;
 		case 3:
 			r = tt_recv_type(d->rx, buf, len, dont, &type, NULL);
+			if (r > 0 && type == TT_HANDSHAKE && d->updates) {
+				update_rx(j, buf, r);
+				continue;
+			}
 			if (r > 0 && type != TT_DATA) {
 				job_fail(j, "a record type nobody sent", type);
 				goto out;
@@ -245,6 +307,13 @@ static void *read_job(void *arg)
 			break;
 		default:
 			r = recv(d->rx, buf, len, dont);
+		}
+		if (r < 0 && d->updates) {
+			control = errno == EIO || errno == EINVAL;
+			if (errno == EKEYEXPIRED)
+				usleep(200);
+			if (control || errno == EKEYEXPIRED)
+				continue;
 		}
 		ok = moved(j, d->rx, POLLIN, r, len, how == 0 ? "peek" : how < 3 ? "splice" : "recv");
 		if (ok < 0)
@@ -282,6 +351,7 @@ struct bulk {
 	int sndbuf, rcvbuf;	/* 0: as it is */
 	bool nonblock;
 	int alarm_us;
+	int updates;		/* of the key, in each direction */
 };
 
 /*
@@ -289,10 +359,10 @@ struct bulk {
  * only, five times a second. Receive buffers smaller than a record are for the rx suite.
  */
 static const struct bulk bulks[] = {
-	{ "tls13_gcm128_ip4", TLS_1_3_VERSION, TLS_CIPHER_AES_GCM_128, TT_IP4, 0, 0, false, 2000 },
-	{ "tls12_gcm128_ip6_small_buffers", TLS_1_2_VERSION, TLS_CIPHER_AES_GCM_128, TT_IP6, 40000, 150000, false, 3000 },
-	{ "tls13_gcm256_ip6_nonblock", TLS_1_3_VERSION, TLS_CIPHER_AES_GCM_256, TT_IP6, 100000, 0, true, 2000 },
-	{ "tls12_gcm256_mapped_small_sndbuf", TLS_1_2_VERSION, TLS_CIPHER_AES_GCM_256, TT_MAPPED, 20000, 0, false, 5000 },
+	{ "tls13_gcm128_ip4", TLS_1_3_VERSION, TLS_CIPHER_AES_GCM_128, TT_IP4, 0, 0, false, 2000, 100 },
+	{ "tls12_gcm128_ip6_small_buffers", TLS_1_2_VERSION, TLS_CIPHER_AES_GCM_128, TT_IP6, 40000, 150000, false, 3000, 0 },
+	{ "tls13_gcm256_ip6_nonblock", TLS_1_3_VERSION, TLS_CIPHER_AES_GCM_256, TT_IP6, 100000, 0, true, 2000, 100 },
+	{ "tls12_gcm256_mapped_small_sndbuf", TLS_1_2_VERSION, TLS_CIPHER_AES_GCM_256, TT_MAPPED, 20000, 0, false, 5000, 0 },
 };
 
 /* where everybody is, for whoever has to find out why */
@@ -326,7 +396,8 @@ static void join(struct job *j, const struct dir d[2])
 
 static bool bulk_run(const struct bulk *b, size_t bytes)
 {
-	struct tt_key ab = tt_key_make(b->version, b->cipher, 1), ba = tt_key_make(b->version, b->cipher, 2);
+	struct tt_key ab, ba;
+	pthread_rwlockattr_t attr;
 	struct dir d[2];
 	struct job j[8];
 	sigset_t set;
@@ -345,6 +416,16 @@ static bool bulk_run(const struct bulk *b, size_t bytes)
 		if (b->nonblock)
 			tt_nonblock(fd[i], true);
 	}
+	/* an update waits for calls under way only */
+	pthread_rwlockattr_init(&attr);
+	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	for (int i = 0; i < 2; i++) {
+		d[i].like = (struct tt_key){ .version = b->version, .cipher = b->cipher, .seq = i + 1 };
+		d[i].updates = b->updates;
+		pthread_rwlock_init(&d[i].lock, &attr);
+	}
+	ab = key_of(&d[0], 0);
+	ba = key_of(&d[1], 0);
 	tt_install(fd[0], &ab, &ba);
 	tt_install(fd[1], &ba, &ab);
 	for (int i = 0; i < 2; i++) {
@@ -395,6 +476,11 @@ static bool bulk_run(const struct bulk *b, size_t bytes)
 			ok = false;
 			ksft_print_msg("direction %d: %zu blocks did not arrive\n", i, missing);
 		}
+		if (d[i].tx_gen != b->updates || d[i].rx_gen != b->updates) {
+			ok = false;
+			ksft_print_msg("direction %d: of %d key updates %d were sent and %d received\n", i, b->updates, d[i].tx_gen, d[i].rx_gen);
+		}
+		pthread_rwlock_destroy(&d[i].lock);
 	}
 	ksft_print_msg("%s: %zu MiB each way in %llu ms\n", b->name, bytes >> 20, (unsigned long long)(tt_now_ms() - t0));
 	close(fd[0]);
@@ -421,7 +507,7 @@ static void churn_child(int id)
 		for (int i = tt_rand(&seed) % 8; i > 0; i--) {
 			int a = tt_rand(&seed) % 2;
 
-			switch (tt_rand(&seed) % 5) {
+			switch (tt_rand(&seed) % 7) {
 			case 0:
 				send(fd[a], buf, tt_rand(&seed) % 100000, MSG_NOSIGNAL | MSG_DONTWAIT);
 				break;
@@ -436,6 +522,13 @@ static void churn_child(int id)
 				break;
 			case 4:
 				shutdown(fd[a], tt_rand(&seed) % 3);
+				break;
+			case 5:
+				/* an update under TLS 1.3, one end only: what follows does not open */
+				tt_key_set(fd[a], tt_rand(&seed) % 2 ? TLS_TX : TLS_RX, &ab);
+				break;
+			case 6:
+				tt_send_type(fd[a], TT_HANDSHAKE, key_update, sizeof(key_update), MSG_NOSIGNAL | MSG_DONTWAIT);
 				break;
 			}
 		}

@@ -4,6 +4,9 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <net/if.h>
+#include <sched.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <openssl/evp.h>
 
@@ -144,6 +147,45 @@ static uint64_t get64(const uint8_t *p)
 	return v;
 }
 
+#define CIPHER(t, n, info_type, expl, ...) {							\
+	.type = t, .name = n, .explicit_nonce = expl,						\
+	.key = sizeof(((struct info_type *)0)->key), .salt = sizeof(((struct info_type *)0)->salt),	\
+	.iv = sizeof(((struct info_type *)0)->iv), .info = sizeof(struct info_type),			\
+	.iv_at = offsetof(struct info_type, iv), .key_at = offsetof(struct info_type, key),		\
+	.salt_at = offsetof(struct info_type, salt), .seq_at = offsetof(struct info_type, rec_seq), __VA_ARGS__ }
+
+const struct tt_cipher tt_ciphers[TT_CIPHERS] = {
+	CIPHER(TLS_CIPHER_AES_GCM_128, "aes_gcm_128", tls12_crypto_info_aes_gcm_128, 8),
+	CIPHER(TLS_CIPHER_AES_GCM_256, "aes_gcm_256", tls12_crypto_info_aes_gcm_256, 8),
+	CIPHER(TLS_CIPHER_AES_CCM_128, "aes_ccm_128", tls12_crypto_info_aes_ccm_128, 8),
+	CIPHER(TLS_CIPHER_CHACHA20_POLY1305, "chacha20_poly1305", tls12_crypto_info_chacha20_poly1305, 0),
+	CIPHER(TLS_CIPHER_SM4_GCM, "sm4_gcm", tls12_crypto_info_sm4_gcm, 8),
+	CIPHER(TLS_CIPHER_SM4_CCM, "sm4_ccm", tls12_crypto_info_sm4_ccm, 8),
+	CIPHER(TLS_CIPHER_ARIA_GCM_128, "aria_gcm_128", tls12_crypto_info_aria_gcm_128, 8, .tls12_only = true),
+	CIPHER(TLS_CIPHER_ARIA_GCM_256, "aria_gcm_256", tls12_crypto_info_aria_gcm_256, 8, .tls12_only = true),
+};
+
+const struct tt_cipher *tt_cipher(uint16_t type)
+{
+	for (int i = 0; i < TT_CIPHERS; i++)
+		if (tt_ciphers[i].type == type)
+			return &tt_ciphers[i];
+	TT_DIE("a cipher that the tests do not know");
+}
+
+int tt_cipher_refused(uint16_t version, uint16_t cipher)
+{
+	struct tt_key k = tt_key_make(version, cipher, 1);
+	int fd[2], err = 0;
+
+	tt_tcp_pair(TT_IP4, fd);
+	if (tt_ulp(fd[0]) || tt_key_set(fd[0], TLS_TX, &k))
+		err = errno;
+	close(fd[0]);
+	close(fd[1]);
+	return err;
+}
+
 struct tt_key tt_key_make(uint16_t version, uint16_t cipher, unsigned int seed)
 {
 	struct tt_key k = { .version = version, .cipher = cipher };
@@ -158,28 +200,18 @@ struct tt_key tt_key_make(uint16_t version, uint16_t cipher, unsigned int seed)
 	return k;
 }
 
-static size_t key_len(const struct tt_key *k)
-{
-	return k->cipher == TLS_CIPHER_AES_GCM_256 ? 32 : 16;
-}
-
 socklen_t tt_key_pack(const struct tt_key *k, union tt_info *info)
 {
+	const struct tt_cipher *c = tt_cipher(k->cipher);
+
 	memset(info, 0, sizeof(*info));
 	info->info.version = k->version;
 	info->info.cipher_type = k->cipher;
-	if (k->cipher == TLS_CIPHER_AES_GCM_256) {
-		memcpy(info->gcm256.key, k->key, sizeof(info->gcm256.key));
-		memcpy(info->gcm256.salt, k->salt, sizeof(k->salt));
-		memcpy(info->gcm256.iv, k->iv, sizeof(k->iv));
-		put64(info->gcm256.rec_seq, k->seq);
-		return sizeof(info->gcm256);
-	}
-	memcpy(info->gcm128.key, k->key, sizeof(info->gcm128.key));
-	memcpy(info->gcm128.salt, k->salt, sizeof(k->salt));
-	memcpy(info->gcm128.iv, k->iv, sizeof(k->iv));
-	put64(info->gcm128.rec_seq, k->seq);
-	return sizeof(info->gcm128);
+	memcpy(info->raw + c->iv_at, k->iv, c->iv);
+	memcpy(info->raw + c->key_at, k->key, c->key);
+	memcpy(info->raw + c->salt_at, k->salt, c->salt);
+	put64(info->raw + c->seq_at, k->seq);
+	return c->info;
 }
 
 int tt_key_set(int fd, int dir, const struct tt_key *k)
@@ -192,8 +224,9 @@ int tt_key_set(int fd, int dir, const struct tt_key *k)
 
 int tt_key_get(int fd, int dir, const struct tt_key *like, struct tt_key *k)
 {
+	const struct tt_cipher *c = tt_cipher(like->cipher);
 	union tt_info info;
-	socklen_t len = tt_key_pack(like, &info);
+	socklen_t len = c->info;
 	int ret;
 
 	memset(&info, 0, sizeof(info));
@@ -203,17 +236,10 @@ int tt_key_get(int fd, int dir, const struct tt_key *like, struct tt_key *k)
 	memset(k, 0, sizeof(*k));
 	k->version = info.info.version;
 	k->cipher = info.info.cipher_type;
-	if (like->cipher == TLS_CIPHER_AES_GCM_256) {
-		memcpy(k->key, info.gcm256.key, sizeof(info.gcm256.key));
-		memcpy(k->salt, info.gcm256.salt, sizeof(k->salt));
-		memcpy(k->iv, info.gcm256.iv, sizeof(k->iv));
-		k->seq = get64(info.gcm256.rec_seq);
-	} else {
-		memcpy(k->key, info.gcm128.key, sizeof(info.gcm128.key));
-		memcpy(k->salt, info.gcm128.salt, sizeof(k->salt));
-		memcpy(k->iv, info.gcm128.iv, sizeof(k->iv));
-		k->seq = get64(info.gcm128.rec_seq);
-	}
+	memcpy(k->iv, info.raw + c->iv_at, c->iv);
+	memcpy(k->key, info.raw + c->key_at, c->key);
+	memcpy(k->salt, info.raw + c->salt_at, c->salt);
+	k->seq = get64(info.raw + c->seq_at);
 	return 0;
 }
 
@@ -226,24 +252,32 @@ void tt_install(int fd, const struct tt_key *tx, const struct tt_key *rx)
 		TT_MUST(tt_key_set(fd, TLS_RX, rx) == 0);
 }
 
-size_t tt_overhead(const struct tt_key *k)
+/* Bytes of nonce in each record. */
+static size_t explicit_len(const struct tt_key *k)
 {
-	return k->version == TLS_1_3_VERSION ? 5 + 1 + 16 : 5 + 8 + 16;
+	return k->version == TLS_1_3_VERSION ? 0 : tt_cipher(k->cipher)->explicit_nonce;
 }
 
-/* The 12-byte nonce: TLS 1.3 RFC 8446 5.3, TLS 1.2 RFC 5288 3. */
+size_t tt_overhead(const struct tt_key *k)
+{
+	return 5 + explicit_len(k) + (k->version == TLS_1_3_VERSION) + 16;
+}
+
+/* The 12-byte nonce: TLS 1.3 RFC 8446 5.3; TLS 1.2 RFC 5288 3 and what refers to it; ChaCha20-Poly1305 RFC 7905 2. */
 static void make_nonce(const struct tt_key *k, const uint8_t *explicit_nonce, uint8_t nonce[12])
 {
-	memcpy(nonce, k->salt, 4);
-	if (k->version == TLS_1_3_VERSION) {
-		uint8_t seq[8];
+	const struct tt_cipher *c = tt_cipher(k->cipher);
+	uint8_t seq[8];
 
-		put64(seq, k->seq);
-		for (int i = 0; i < 8; i++)
-			nonce[4 + i] = k->iv[i] ^ seq[i];
-	} else {
+	memcpy(nonce, k->salt, c->salt);
+	memcpy(nonce + c->salt, k->iv, c->iv);
+	if (explicit_len(k)) {
 		memcpy(nonce + 4, explicit_nonce, 8);
+		return;
 	}
+	put64(seq, k->seq);
+	for (int i = 0; i < 8; i++)
+		nonce[4 + i] ^= seq[i];
 }
 
 static size_t make_aad(const struct tt_key *k, const uint8_t *hdr, size_t plain_len, uint8_t aad[13])
@@ -259,27 +293,200 @@ static size_t make_aad(const struct tt_key *k, const uint8_t *hdr, size_t plain_
 	return 13;
 }
 
-static EVP_CIPHER_CTX *evp(const struct tt_key *k, const uint8_t nonce[12], int enc)
+/* --- SM4-GCM and SM4-CCM, which this library does not have: NIST SP 800-38D and -38C on its block cipher --- */
+
+static EVP_CIPHER_CTX *sm4(const uint8_t key[16])
 {
 	EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
 
-	TT_MUST(c);
-	TT_MUST(EVP_CipherInit_ex(c, key_len(k) == 32 ? EVP_aes_256_gcm() : EVP_aes_128_gcm(), NULL, k->key, nonce, enc));
+	TT_MUST(c && EVP_EncryptInit_ex(c, EVP_sm4_ecb(), NULL, key, NULL));
+	EVP_CIPHER_CTX_set_padding(c, 0);
 	return c;
+}
+
+static void block(EVP_CIPHER_CTX *c, const uint8_t in[16], uint8_t out[16])
+{
+	int n;
+
+	TT_MUST(EVP_EncryptUpdate(c, out, &n, in, 16) && n == 16);
+}
+
+/* counter mode from this first block on; the counter is in the last bytes, and never overflows its low three here */
+static void ctr(EVP_CIPHER_CTX *c, const uint8_t first[16], const uint8_t *in, uint8_t *out, size_t len)
+{
+	uint8_t b[16], pad[16];
+
+	memcpy(b, first, 16);
+	for (size_t i = 0; i < len; i++) {
+		if (i % 16 == 0) {
+			block(c, b, pad);
+			if (!++b[15] && !++b[14])
+				b[13]++;
+		}
+		out[i] = in[i] ^ pad[i % 16];
+	}
+}
+
+struct ghash {
+	uint64_t h[2], y[2];
+};
+
+static void ghash_blocks(struct ghash *g, const uint8_t *p, size_t len)
+{
+	while (len) {
+		uint8_t b[16] = { 0 };
+		size_t n = len < 16 ? len : 16;
+		uint64_t z[2] = { 0, 0 }, v[2] = { g->h[0], g->h[1] }, x[2];
+
+		memcpy(b, p, n);
+		x[0] = g->y[0] ^ get64(b);
+		x[1] = g->y[1] ^ get64(b + 8);
+		for (int i = 0; i < 128; i++) {
+			uint64_t take = -(x[i / 64] >> (63 - i % 64) & 1), carry = -(v[1] & 1);
+
+			z[0] ^= v[0] & take;
+			z[1] ^= v[1] & take;
+			v[1] = v[1] >> 1 | v[0] << 63;
+			v[0] = v[0] >> 1 ^ (carry & 0xe100000000000000ull);
+		}
+		g->y[0] = z[0];
+		g->y[1] = z[1];
+		p += n;
+		len -= n;
+	}
+}
+
+static void gcm_tag(EVP_CIPHER_CTX *c, const uint8_t first[16], const uint8_t *aad, size_t aad_len, const uint8_t *sealed, size_t len,
+		    uint8_t tag[16])
+{
+	uint8_t zero[16] = { 0 }, h[16], lens[16], s[16];
+	struct ghash g = { .y = { 0, 0 } };
+
+	block(c, zero, h);
+	g.h[0] = get64(h);
+	g.h[1] = get64(h + 8);
+	ghash_blocks(&g, aad, aad_len);
+	ghash_blocks(&g, sealed, len);
+	put64(lens, aad_len * 8);
+	put64(lens + 8, len * 8);
+	ghash_blocks(&g, lens, 16);
+	put64(s, g.y[0]);
+	put64(s + 8, g.y[1]);
+	ctr(c, first, s, tag, 16);
+}
+
+static void cbc_mac(EVP_CIPHER_CTX *c, uint8_t mac[16], const uint8_t *p, size_t len)
+{
+	for (size_t i = 0; i < len; i += 16) {
+		for (size_t j = 0; j < 16 && i + j < len; j++)
+			mac[j] ^= p[i + j];
+		block(c, mac, mac);
+	}
+}
+
+static void ccm_tag(EVP_CIPHER_CTX *c, const uint8_t first[16], const uint8_t *aad, size_t aad_len, const uint8_t *plain, size_t len,
+		    uint8_t tag[16])
+{
+	/* additional data, a 16-byte tag, a 3-byte length */
+	uint8_t b0[16] = { 1 << 6 | 7 << 3 | 2 }, mac[16] = { 0 }, a[64] = { 0 };
+
+	TT_MUST(aad_len && aad_len + 2 <= sizeof(a));
+	memcpy(b0 + 1, first + 1, 12);
+	b0[13] = len >> 16 & 0xff;
+	b0[14] = len >> 8 & 0xff;
+	b0[15] = len & 0xff;
+	cbc_mac(c, mac, b0, 16);
+	a[1] = aad_len;
+	memcpy(a + 2, aad, aad_len);
+	cbc_mac(c, mac, a, aad_len + 2);
+	cbc_mac(c, mac, plain, len);
+	ctr(c, first, mac, tag, 16);
+}
+
+static int sm4_aead(bool ccm, bool enc, const uint8_t *key, const uint8_t nonce[12], const uint8_t *aad, size_t aad_len, const uint8_t *in,
+		    uint8_t *out, size_t len, uint8_t tag[16])
+{
+	EVP_CIPHER_CTX *c = sm4(key);
+	uint8_t first[16] = { 0 }, next[16], got[16];
+	const uint8_t *plain = enc ? in : out, *sealed = enc ? out : in;
+
+	/* the block that hides the tag; the data begins with the one after it */
+	memcpy(first + ccm, nonce, 12);
+	if (ccm)
+		first[0] = 2;
+	else
+		first[15] = 1;
+	memcpy(next, first, 16);
+	next[15]++;
+	ctr(c, next, in, out, len);
+	if (ccm)
+		ccm_tag(c, first, aad, aad_len, plain, len, got);
+	else
+		gcm_tag(c, first, aad, aad_len, sealed, len, got);
+	EVP_CIPHER_CTX_free(c);
+	if (enc)
+		memcpy(tag, got, 16);
+	return enc || !memcmp(tag, got, 16) ? 0 : -1;
+}
+
+static const EVP_CIPHER *evp_cipher(uint16_t type)
+{
+	switch (type) {
+	case TLS_CIPHER_AES_GCM_128:
+		return EVP_aes_128_gcm();
+	case TLS_CIPHER_AES_GCM_256:
+		return EVP_aes_256_gcm();
+	case TLS_CIPHER_AES_CCM_128:
+		return EVP_aes_128_ccm();
+	case TLS_CIPHER_CHACHA20_POLY1305:
+		return EVP_chacha20_poly1305();
+	case TLS_CIPHER_ARIA_GCM_128:
+		return EVP_aria_128_gcm();
+	case TLS_CIPHER_ARIA_GCM_256:
+		return EVP_aria_256_gcm();
+	}
+	TT_DIE("a cipher that the library does not have");
+}
+
+int tt_aead(uint16_t cipher, bool enc, const uint8_t *key, const uint8_t nonce[12], const uint8_t *aad, size_t aad_len, const uint8_t *in,
+	    uint8_t *out, size_t len, uint8_t tag[16])
+{
+	bool ccm = cipher == TLS_CIPHER_AES_CCM_128;
+	EVP_CIPHER_CTX *c;
+	uint8_t none[16];
+	int n, ok;
+
+	if (cipher == TLS_CIPHER_SM4_GCM || cipher == TLS_CIPHER_SM4_CCM)
+		return sm4_aead(cipher == TLS_CIPHER_SM4_CCM, enc, key, nonce, aad, aad_len, in, out, len, tag);
+	c = EVP_CIPHER_CTX_new();
+	TT_MUST(c && EVP_CipherInit_ex(c, evp_cipher(cipher), NULL, NULL, NULL, enc));
+	TT_MUST(EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_SET_IVLEN, 12, NULL));
+	/* CCM wants to know the tag (or its size) and the length before anything else, and answers at the last update */
+	if (!enc || ccm)
+		TT_MUST(EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_SET_TAG, 16, enc ? NULL : tag));
+	TT_MUST(EVP_CipherInit_ex(c, NULL, NULL, key, nonce, enc));
+	if (ccm)
+		TT_MUST(EVP_CipherUpdate(c, NULL, &n, NULL, len));
+	TT_MUST(EVP_CipherUpdate(c, NULL, &n, aad, aad_len));
+	ok = EVP_CipherUpdate(c, out, &n, in, len) > 0;
+	if (!ccm)
+		ok = ok && EVP_CipherFinal_ex(c, none, &n) > 0;
+	if (enc)
+		TT_MUST(ok && EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_GET_TAG, 16, tag));
+	EVP_CIPHER_CTX_free(c);
+	return ok ? 0 : -1;
 }
 
 size_t tt_seal(struct tt_key *k, const struct tt_rec *r, uint8_t *out)
 {
 	bool tls13 = k->version == TLS_1_3_VERSION;
 	size_t inner = r->len + (tls13 ? (r->type ? 1 : 0) + r->pad : 0);
-	size_t prepend = tls13 ? 5 : 13;
+	size_t prepend = 5 + explicit_len(k);
 	size_t body = prepend - 5 + inner + 16;
 	uint8_t *plain = calloc(1, inner + 1);
 	uint16_t version = r->outer_version ? r->outer_version : 0x0303;
 	uint8_t nonce[12], aad[13];
-	EVP_CIPHER_CTX *c;
 	size_t aad_len;
-	int n;
 
 	TT_MUST(plain);
 	if (r->len)
@@ -291,16 +498,11 @@ size_t tt_seal(struct tt_key *k, const struct tt_rec *r, uint8_t *out)
 	out[2] = version & 0xff;
 	out[3] = body >> 8;
 	out[4] = body & 0xff;
-	if (!tls13)
+	if (prepend > 5)
 		put64(out + 5, k->seq);
 	make_nonce(k, out + 5, nonce);
 	aad_len = make_aad(k, out, inner, aad);
-	c = evp(k, nonce, 1);
-	TT_MUST(EVP_EncryptUpdate(c, NULL, &n, aad, aad_len));
-	TT_MUST(EVP_EncryptUpdate(c, out + prepend, &n, plain, inner));
-	TT_MUST(EVP_EncryptFinal_ex(c, out + prepend + inner, &n));
-	TT_MUST(EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_GET_TAG, 16, out + prepend + inner));
-	EVP_CIPHER_CTX_free(c);
+	TT_MUST(!tt_aead(k->cipher, true, k->key, nonce, aad, aad_len, plain, out + prepend, inner, out + prepend + inner));
 	free(plain);
 	k->seq++;
 	return 5 + body;
@@ -309,11 +511,9 @@ size_t tt_seal(struct tt_key *k, const struct tt_rec *r, uint8_t *out)
 int tt_open(struct tt_key *k, const uint8_t *rec, size_t len, struct tt_opened *o)
 {
 	bool tls13 = k->version == TLS_1_3_VERSION;
-	size_t prepend = tls13 ? 5 : 13, inner;
+	size_t prepend = 5 + explicit_len(k), inner;
 	uint8_t nonce[12], aad[13];
-	EVP_CIPHER_CTX *c;
 	size_t aad_len;
-	int n, ok;
 
 	memset(o, 0, offsetof(struct tt_opened, data));
 	o->outer_type = rec[0];
@@ -322,17 +522,11 @@ int tt_open(struct tt_key *k, const uint8_t *rec, size_t len, struct tt_opened *
 	if (len < prepend + 16 || len - prepend - 16 > sizeof(o->data))
 		return -1;
 	inner = len - prepend - 16;
-	if (!tls13)
+	if (prepend > 5)
 		memcpy(o->nonce, rec + 5, 8);
 	make_nonce(k, rec + 5, nonce);
 	aad_len = make_aad(k, rec, inner, aad);
-	c = evp(k, nonce, 0);
-	TT_MUST(EVP_DecryptUpdate(c, NULL, &n, aad, aad_len));
-	TT_MUST(EVP_DecryptUpdate(c, o->data, &n, rec + prepend, inner));
-	TT_MUST(EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_SET_TAG, 16, (void *)(rec + prepend + inner)));
-	ok = EVP_DecryptFinal_ex(c, o->data + inner, &n) > 0;
-	EVP_CIPHER_CTX_free(c);
-	if (!ok)
+	if (tt_aead(k->cipher, false, k->key, nonce, aad, aad_len, rec + prepend, o->data, inner, (uint8_t *)rec + prepend + inner))
 		return -1;
 	o->type = o->outer_type;
 	o->len = inner;
@@ -525,6 +719,38 @@ ssize_t tt_diff(const void *buf, size_t len, uint64_t pos)
 		i++;
 	}
 	return -1;
+}
+
+int tt_netns(void)
+{
+	struct ifreq ifr = { .ifr_name = "lo" };
+	int s;
+
+	if (unshare(CLONE_NEWNET))
+		return -1;
+	s = socket(AF_INET, SOCK_DGRAM, 0);
+	TT_MUST(ioctl(s, SIOCGIFFLAGS, &ifr) == 0);
+	ifr.ifr_flags |= IFF_UP;
+	TT_MUST(ioctl(s, SIOCSIFFLAGS, &ifr) == 0);
+	close(s);
+	return 0;
+}
+
+long tt_counter(const char *name)
+{
+	char path[64], line[256], n[64];
+	long v, found = -1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/thread-self/net/%s_stat", tt_ulp_name());
+	f = fopen(path, "r");
+	if (!f)
+		return -2;
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "%63s %ld", n, &v) == 2 && !strcmp(n, name))
+			found = v;
+	fclose(f);
+	return found;
 }
 
 int tt_poll(int fd, short events, int ms)

@@ -48,13 +48,27 @@
 
 enum tt_family { TT_IP4, TT_IP6, TT_MAPPED };
 
+/* What <linux/tls.h> says of a cipher, and what the record format needs to know of it. */
+struct tt_cipher {
+	uint16_t type;
+	const char *name;
+	bool tls12_only;
+	uint8_t key, salt, iv;		/* bytes of each; salt and iv are 12 together */
+	uint8_t explicit_nonce;		/* bytes of it on the wire under TLS 1.2 */
+	uint8_t info;			/* size of the structure, and where its fields are */
+	uint8_t iv_at, key_at, salt_at, seq_at;
+};
+
+#define TT_CIPHERS 8
+extern const struct tt_cipher tt_ciphers[TT_CIPHERS];
+
 /* One direction's key, and the number of the next record. */
 struct tt_key {
 	uint16_t version;
 	uint16_t cipher;
 	uint8_t key[32];
 	uint8_t salt[4];
-	uint8_t iv[8];
+	uint8_t iv[12];
 	uint64_t seq;
 };
 
@@ -62,6 +76,7 @@ union tt_info {
 	struct tls_crypto_info info;
 	struct tls12_crypto_info_aes_gcm_128 gcm128;
 	struct tls12_crypto_info_aes_gcm_256 gcm256;
+	uint8_t raw[64];
 };
 
 /* A record to be made. Zero means "as it should be" for every field but type, data and len. */
@@ -110,6 +125,13 @@ struct tt_key tt_key_make(uint16_t version, uint16_t cipher, unsigned int seed);
 /* ULP and keys at once; a NULL key leaves that direction plain */
 void tt_install(int fd, const struct tt_key *tx, const struct tt_key *rx);
 
+const struct tt_cipher *tt_cipher(uint16_t type);
+/* 0, or the errno that a first key of this kind is refused with: ENOENT where the kernel has no such algorithm */
+int tt_cipher_refused(uint16_t version, uint16_t cipher);
+
+/* one AEAD operation with a 16-byte tag: 0, or -1 when it does not authenticate */
+int tt_aead(uint16_t cipher, bool enc, const uint8_t *key, const uint8_t nonce[12], const uint8_t *aad, size_t aad_len, const uint8_t *in,
+	    uint8_t *out, size_t len, uint8_t tag[16]);
 /* bytes around the plaintext on the wire, all of it */
 size_t tt_overhead(const struct tt_key *k);
 /* make one record, advance k->seq; returns its length on the wire */
@@ -136,6 +158,11 @@ ssize_t tt_recv_type(int fd, void *buf, size_t len, int flags, uint8_t *type, in
 /* reproducible bytes by position in a stream; diff: offset of the first wrong byte, or -1 */
 void tt_fill(void *buf, size_t len, uint64_t pos);
 ssize_t tt_diff(const void *buf, size_t len, uint64_t pos);
+
+/* a network namespace of one's own, so that nobody else's connections are counted: 0, or -1 where that is not possible */
+int tt_netns(void);
+/* a line of the ULP's file in /proc/net of this namespace; -1: there is no such line, -2: no such file */
+long tt_counter(const char *name);
 
 int tt_poll(int fd, short events, int ms);
 uint64_t tt_bytes_received(int fd);

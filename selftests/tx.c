@@ -1327,6 +1327,22 @@ TEST_F(tx, reset_with_full_buffer)
 	EXPECT_EQ(1, pipes);
 }
 
+/* the last words of a shutdown cannot be said after a reset, but the reset is not taken for the end of the stream */
+TEST_F(tx, reset_before_shutdown)
+{
+	static uint8_t big[100000];
+
+	tt_sockopt(self->sk, SOL_SOCKET, SO_SNDBUF, 20000);
+	while (send(self->sk, big, sizeof(big), MSG_DONTWAIT) > 0)
+		;
+	ASSERT_EQ(EAGAIN, errno);
+	reset(self->peer);
+	self->peer = -1;
+	ASSERT_NE(0, tt_poll(self->sk, POLLERR, 10000) & POLLERR);
+	shutdown(self->sk, SHUT_WR);
+	EXPECT_ERR(ECONNRESET, recv(self->sk, big, 10, 0));
+}
+
 /* memory that is not there: what was counted is on the wire, and nothing else */
 TEST_F(tx, efault)
 {

@@ -91,7 +91,7 @@ static void test_layout(void)
 /* RFC 8446 5.3 by hand, and RFC 5288 3 */
 static void test_nonce(void)
 {
-	struct tlsrec_format f12, f13;
+	struct tlsrec_format f12, f13, cc;
 	u8 iv[12], nonce[12], want[12];
 
 	tlsrec_format_init(&f12, false, 8);
@@ -107,6 +107,10 @@ static void test_nonce(void)
 	result(!memcmp(nonce, want, 12), "nonce_tls13_all_bytes");
 	tlsrec_nonce(&f12, nonce, iv, 0x0102030405060708ull);
 	result(!memcmp(nonce, iv, 12), "nonce_tls12_as_given");
+	/* RFC 7905 2: as under TLS 1.3 */
+	tlsrec_format_init(&cc, false, 0);
+	tlsrec_nonce(&cc, nonce, iv, 0x0102030405060708ull);
+	result(!memcmp(nonce, want, 12), "nonce_tls12_chacha20");
 }
 
 /* RFC 8448 3: the client's application data record */
@@ -274,6 +278,89 @@ static void fuzz_inner(long rounds)
 	result(ok, "fuzz_inner");
 }
 
+/* One stream of handshake messages in pieces: in which of them does a KeyUpdate end? One bit for each piece. */
+static unsigned int updates(const u8 *msgs, const size_t *piece, int pieces)
+{
+	struct tlsrec_handshake hs = { 0 };
+	unsigned int found = 0;
+
+	for (int i = 0; i < pieces; i++) {
+		/* an exact allocation: the sanitizer sees each byte too many */
+		u8 *copy = malloc(piece[i] ? piece[i] : 1);
+
+		memcpy(copy, msgs, piece[i]);
+		found |= (unsigned int)tlsrec_find_key_update(&hs, copy, piece[i]) << i;
+		free(copy);
+		msgs += piece[i];
+	}
+	return found;
+}
+
+static void test_key_update(void)
+{
+	static const u8 alone[] = { 24, 0, 0, 1, 0 };
+	static const u8 behind[] = { 4, 0, 0, 6, 24, 0, 0, 1, 0, 24, 24, 0, 0, 1, 1 };
+	static const u8 ticket[] = { 4, 0, 0, 10, 24, 0, 0, 1, 0, 24, 0, 0, 1, 0 };
+	static const u8 twice[] = { 24, 0, 0, 1, 0, 24, 0, 0, 1, 0 };
+	static const u8 first[] = { 24, 0, 0, 1, 0, 4, 0, 0, 1, 0 };
+	static const u8 empty[] = { 4, 0, 0, 0, 24, 0, 0, 1, 0 };
+	static u8 large[4 + 0x10000 + 5] = { 4, 1, 0, 0, [4 + 0x10000] = 24, 0, 0, 1, 0 };
+	size_t one[] = { 1, 1, 1, 1, 1 };
+
+	result(updates(alone, (size_t[]){ 5 }, 1) == 1, "key_update_alone");
+	result(updates(alone, one, 5) == 16, "key_update_byte_by_byte");
+	result(updates(alone, (size_t[]){ 2, 0, 0, 3 }, 4) == 8, "key_update_empty_pieces");
+	result(updates(behind, (size_t[]){ 15 }, 1) == 1, "key_update_behind_a_ticket");
+	result(updates(behind, (size_t[]){ 4, 5, 1, 5 }, 4) == 8, "key_update_pieces_of_a_ticket");
+	result(updates(behind, (size_t[]){ 12, 3 }, 2) == 2, "key_update_cut_in_two");
+	result(updates(ticket, (size_t[]){ 14 }, 1) == 0 && updates(ticket, (size_t[]){ 4, 5, 5 }, 3) == 0, "key_update_in_a_ticket_is_none");
+	result(updates(twice, (size_t[]){ 5, 5 }, 2) == 3 && updates(twice, (size_t[]){ 10 }, 1) == 1, "key_update_twice");
+	result(updates(first, (size_t[]){ 10 }, 1) == 1 && updates(first, (size_t[]){ 5, 5 }, 2) == 1, "key_update_in_front");
+	result(updates(empty, (size_t[]){ 9 }, 1) == 1, "key_update_behind_an_empty_message");
+	memset(large + 4, 24, 0x10000);
+	result(updates(large, (size_t[]){ 16384, 16384, 16384, 16384, 9 }, 5) == 16, "key_update_behind_65536_bytes");
+	result(updates(large, (size_t[]){ 16384, 16384, 16384, 16384 }, 4) == 0, "key_update_not_in_65536_bytes");
+}
+
+/* random messages in random pieces, against the places that they were put at */
+static void fuzz_key_update(long rounds)
+{
+	int ok = 1;
+
+	for (long i = 0; i < rounds && ok; i++) {
+		u8 msgs[2000];
+		size_t len = 0, ends[40], piece[32];
+		unsigned int want = 0;
+		int n = 0, pieces = 0;
+
+		while (len < 1000 && n < 40 && rnd() % 8) {
+			bool update = rnd() % 3 == 0;
+			size_t body = update ? 1 : rnd() % 50;
+
+			msgs[len] = update ? 24 : rnd() % 24;
+			msgs[len + 1] = msgs[len + 2] = 0;
+			msgs[len + 3] = body;
+			memset(msgs + len + 4, rnd() & 1 ? 24 : 0, body);
+			len += 4 + body;
+			if (update)
+				ends[n++] = len;
+		}
+		for (size_t at = 0; at < len && pieces < 32; pieces++) {
+			size_t p = rnd() % 4 ? rnd() % 8 : rnd() % 200;
+
+			if (p > len - at || pieces == 31)
+				p = len - at;
+			piece[pieces] = p;
+			for (int j = 0; j < n; j++)
+				if (ends[j] > at && ends[j] <= at + p)
+					want |= 1u << pieces;
+			at += p;
+		}
+		ok = updates(msgs, piece, pieces) == want;
+	}
+	result(ok, "fuzz_key_update");
+}
+
 /* seal and open with each layout, key size, type and sequence number */
 static void fuzz_round_trip(long rounds)
 {
@@ -288,7 +375,8 @@ static void fuzz_round_trip(long rounds)
 		u64 seq = rnd() >> rnd() % 64;
 		int bits = rnd() & 1 ? 256 : 128, r;
 
-		tlsrec_format_init(&f, tls13, 8);
+		/* with a nonce in the record, and as ChaCha20-Poly1305 has it */
+		tlsrec_format_init(&f, tls13, rnd() & 1 ? 8 : 0);
 		rnd_bytes(key, 32);
 		rnd_bytes(iv, 12);
 		rnd_bytes(plain, len);
@@ -327,8 +415,10 @@ int main(int argc, char **argv)
 	test_header();
 	test_aad();
 	test_inner();
+	test_key_update();
 	fuzz_header(rounds);
 	fuzz_inner(rounds);
+	fuzz_key_update(rounds);
 	fuzz_round_trip(rounds / 20);
 	printf("1..%d\n", tests);
 	return failed ? 1 : 0;
