@@ -11,8 +11,8 @@ VM := selftests/vm
 
 export PREFIX DESTDIR
 
-.PHONY: all modules modules_install user install clean demo check check-debug \
-	unit static vm-shell help
+.PHONY: all modules modules_install user install clean demo check check-debug interop \
+	unit static bench bench-check vm-shell help
 
 all: user
 ifneq ($(wildcard $(KDIR)/Makefile),)
@@ -49,11 +49,20 @@ check:
 check-debug:
 	@$(VM)/check debug
 
+interop:
+	@$(VM)/check interop
+
 unit:
 	@$(VM)/check unit
 
 static:
 	@$(VM)/check static
+
+bench:
+	@selftests/bench/bench --json $(BUILD)/bench/counts.json --document docs/performance.md
+
+bench-check:
+	@selftests/bench/bench --check
 
 vm-shell:
 	@$(VM)/run -i -k $(KERNEL)
@@ -67,6 +76,11 @@ help:
 	@echo "                        virtual machine (NATIVE=1: on this machine)"
 	@echo "make check              all tests, on Linux 6.1, 6.12 and 7.2 in virtual machines"
 	@echo "make check-debug        the kernel's tests on a debug kernel (built the first time)"
+	@echo "make interop            only the tests with other programs and with NFS and NVMe over"
+	@echo "                        TCP; writes what they proved to docs/interop.md"
 	@echo "make unit | static      only the unit tests | checkpatch, sparse, shellcheck, warnings"
+	@echo "make bench              counts instructions per record, of tlsrec and what it competes with;"
+	@echo "                        writes docs/performance.md (half an hour)"
+	@echo "make bench-check        fails if a record costs 3 % more than selftests/bench/baseline.json"
 	@echo "make vm-shell           a shell in a virtual machine (KERNEL=6.1, 6.12, 7.2 or debug)"
 	@echo "make clean              removes build/; what is expensive is kept in ~/.cache/tlsrec"

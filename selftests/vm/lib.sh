@@ -10,6 +10,7 @@ CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/tlsrec
 # Where depmod is; not every user looks there.
 PATH=$PATH:/usr/sbin:/sbin
 STOCK_KERNELS="6.1 6.12 7.2"
+GUEST_ROOTS="bookworm trixie"
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "${0##*/}: $*"; exit 1; }
@@ -40,13 +41,13 @@ suite_of() {
 digest() { cat "$@" | sha256sum | cut -c1-12; }
 
 root_dir() { echo "$CACHE/root-$1-$(digest "$VM/packages/build-$1")"; }
-guest_image() { echo "$CACHE/guest-$(digest "$VM/packages/guest").squashfs"; }
+guest_image() { echo "$CACHE/guest-$1-$(digest "$VM/packages/guest-$1").squashfs"; }
 # Stock kernels belong to the build root that has their headers.
 kernel_dir() {
 	local root
 	case $1 in
 	debug)
-		echo "$CACHE/kernel-debug-$(source_version)-gcc$(root_version gcc)-$(
+		echo "$CACHE/kernel-debug-$(source_version 6.12)-gcc$(root_version bookworm gcc)-$(
 			digest "$VM/debug.config")"
 		;;
 	*)
@@ -57,14 +58,24 @@ kernel_dir() {
 }
 kernel_release() { cat "$(kernel_dir "$1")/release"; }
 
-# root_version PACKAGE: of a package in bookworm's build root.
+# root_version SUITE PACKAGE: of a package in a build root.
 root_version() {
-	dpkg-query --admindir="$(root_dir bookworm)/var/lib/dpkg" -W -f '${Version}\n' "$1" |
+	dpkg-query --admindir="$(root_dir "$1")/var/lib/dpkg" -W -f '${Version}\n' "$2" |
 		sed 's/.*://' | tail -n 1
 }
-# Linux 6.12's source is that of the headers.
-source_version() { root_version 'linux-headers-6.12*-common'; }
-source_dir() { echo "$CACHE/linux-source-$(source_version)"; }
+# A kernel's source is that of its headers. Of 6.12 there is all, of the others what
+# is wanted of them.
+source_version() { root_version "$(suite_of "$1")" "linux-headers-$1.*-common"; }
+source_dir() {
+	case $1 in
+	6.12) echo "$CACHE/linux-source-$(source_version 6.12)" ;;
+	*) echo "$CACHE/linux-parts-$(source_version "$1")" ;;
+	esac
+}
+# The ciphers of a kernel that Debian did not build.
+ciphers_dir() {
+	echo "$CACHE/ciphers-$1-$(source_version "$1")-$(digest "$VM/guest/ciphers")"
+}
 
 # in_root SUITE COMMAND...: runs a command in a build root, as the calling user,
 # in the current directory; the repository and the cache are where they are
