@@ -14,7 +14,7 @@ make_cert client ec clientAuth DNS:client.example
 make_cert stranger ec clientAuth DNS:stranger.example
 openssl ca -config "$PKI/ca.cnf" -revoke "$PKI/stranger.pem" 2>>pki.log
 make_crl
-remember_counters
+mark
 
 fetch() { timeout 120 curl -sS --cacert "$PKI/ca.pem" "$@" 2>"$WORK/log"; }
 

@@ -13,7 +13,7 @@ make_server_certs
 make_cert a.example ec serverAuth DNS:a.example
 make_cert client ec clientAuth DNS:client.example
 make_ocsp ec
-remember_counters
+mark
 
 # Priority strings of GnuTLS and what they stand for.
 V12=NORMAL:-VERS-ALL:+VERS-TLS1.2

@@ -7,7 +7,7 @@
 
 make_files
 make_server_certs
-remember_counters
+mark
 
 fetch() { timeout 60 curl -sS --cacert "$PKI/ca.pem" "$@" 2>"$WORK/log"; }
 still_served() { fetch "https://localhost:$port/million.bin" -o got && same got www/million.bin; }

@@ -95,13 +95,75 @@ trap cleanup EXIT
 
 counter() { awk -v name="$1" '$1 == name { print $2 }' "$STAT" 2>/dev/null; }
 
-remember_counters() { tx_before=$(counter TlsTxSw) rx_before=$(counter TlsRxSw); }
+# ---- programs that use the ULP "tls" and know nothing of tlsrec ----
 
-# Both directions were given to the kernel since remember_counters.
-kernel_was_used() {
-	echo "tx $tx_before to $(counter TlsTxSw), rx $rx_before to $(counter TlsRxSw)"
-	[ "$(counter TlsTxSw)" -gt "$tx_before" ] && [ "$(counter TlsRxSw)" -gt "$rx_before" ]
+# proved PEER VERSION ROLE PROTOCOL WHAT: a row of the table docs/interop.md, unless a check failed since the last.
+failed_before=0
+proved() {
+	[ "$failed" != "$failed_before" ] || printf '# proved: %s | %s | %s | %s | %s\n' "$@"
+	failed_before=$failed
 }
+
+# All counters, those of tls first; the in-tree module has no others.
+counters() { cat /proc/net/tls_stat /proc/net/tlsrec_stat 2>/dev/null; }
+
+mark() {
+	counters >"$WORK/counters"
+	[ ! -e "$KEY_EVENT" ] || : >"$TRACING/trace"
+}
+
+# moved COUNTER: by how much since mark
+moved() {
+	counters | awk -v name="$1" 'NR == FNR { if ($1 == name && !was[name]++) before = $2; next }
+		$1 == name && !seen++ { print $2 - before }' "$WORK/counters" -
+}
+
+# expect [COUNTER OPERATOR NUMBER]...: by how much counters moved since mark. The in-tree module does not count bytes
+# and records.
+expect() {
+	local value result=0
+	while [ $# -ge 3 ]; do
+		value=$(moved "$1")
+		echo "$1 moved by ${value:-nothing} (wanted $2 $3)"
+		if [ -n "$value" ]; then
+			test "$value" "$2" "$3" || result=1
+		elif [ -e /proc/net/tlsrec_stat ]; then
+			result=1
+		fi
+		shift 3
+	done
+	return $result
+}
+
+# Both directions were given to the kernel since mark.
+kernel_was_used() { expect TlsTxSw -gt 0 TlsRxSw -gt 0; }
+
+TRACING=/sys/kernel/tracing
+KEY_EVENT=$TRACING/events/tlsrec/tlsrec_key/enable
+[ ! -e "$KEY_EVENT" ] || echo 1 >"$KEY_EVENT"
+
+# The crypto drivers of the keys that were set since mark; without tlsrec nobody says.
+drivers() {
+	if [ -e "$KEY_EVENT" ]; then
+		sed -n 's/.*tlsrec_key:.* driver=//p' "$TRACING/trace" | sort -u | paste -sd' '
+	else
+		echo unknown
+	fi
+}
+
+driver_named() {
+	drivers
+	[ -n "$(drivers)" ]
+}
+
+# The record layer under test is the only one that answers to "tls".
+in_the_place_of_tls() {
+	grep -E '^tls(rec)? ' /proc/modules
+	[ -e /proc/net/tls_stat ] && { [ ! -e /proc/net/tlsrec_stat ] || ! grep -q '^tls ' /proc/modules; }
+}
+
+# No socket has keys any more.
+all_closed() { [ "$(counter TlsCurrTxSw)" = 0 ] && [ "$(counter TlsCurrRxSw)" = 0 ]; }
 
 # ---- servers ----
 
@@ -129,14 +191,75 @@ wait_for_port() {
 	return 1
 }
 
-# serve [OPTION...]: tlsrec serve of $WORK/www on the next port.
+# serve [OPTION...]: tlsrec serve of $WORK/www on the next port. Emulated processors take long for handshakes.
 serve() {
 	next_port
-	background "serve-$port" tlsrec serve "$WORK/www" --ulp "$ULP" --port "$port" "$@"
+	background "serve-$port" tlsrec serve "$WORK/www" --ulp "$ULP" --port "$port" --handshake-timeout 300 "$@"
 	if ! wait_for_port "$port"; then
 		cp "$WORK/serve-$port.log" "$WORK/log"
 		not_ok "tlsrec serve $* starts"
 	fi
+}
+
+# s_server PROGRAM [OPTION...]: openssl s_server of $WORK/www on the next port
+s_server() {
+	local program=$1
+	shift
+	next_port
+	(cd www && exec "$program" s_server -accept "$port" -cert "$PKI/rsa.pem" -key "$PKI/rsa.key" \
+		-dcert "$PKI/ec.pem" -dkey "$PKI/ec.key" "$@") >"$WORK/s_server.log" 2>&1 </dev/null &
+	last_pid=$!
+	pids+=("$last_pid")
+	wait_for_port "$port"
+}
+
+# s_client PROGRAM HOST:PORT FILE [OPTION...]: openssl s_client gets the file into the file got
+s_client() {
+	local program=$1 peer=$2 file=$3
+	shift 3
+	printf 'GET /%s HTTP/1.0\r\n\r\n' "$file" |
+		timeout 120 "$program" s_client -connect "$peer" -quiet -CAfile "$PKI/ca.pem" -verify_return_error \
+			"$@" | body >got
+}
+
+nginx_version() { nginx -v 2>&1 | sed 's|.*nginx/\([0-9.]*\).*|\1|'; }
+openssl_version() { openssl version | awk '{ print $2 }'; }
+
+# start_nginx PORT: with nginx.conf, the last of whose ports this is
+start_nginx() {
+	background nginx nginx -e "$WORK/error.log" -p "$WORK" -c "$WORK/nginx.conf"
+	if ! wait_for_port "$1"; then
+		cat error.log nginx.log >"$WORK/log"
+		not_ok "nginx starts"
+		finish
+	fi
+}
+
+# ktls_nginx LOG-FORMAT [LINE...]: a new nginx with KTLS serves www, TLS 1.2 on port 4012 and TLS 1.3 on port 4013
+ktls_nginx() {
+	local format=$1
+	shift
+	cat >nginx.conf <<-EOF
+		user root;
+		daemon off;
+		pid $WORK/nginx.pid;
+		worker_processes 2;
+		error_log $WORK/error.log notice;
+		events { worker_connections 1024; }
+		http {
+			log_format it '$format';
+			access_log $WORK/access.log it;
+			root $WORK/www;
+			sendfile on;
+			ssl_certificate $PKI/ec.pem;
+			ssl_certificate_key $PKI/ec.key;
+			ssl_conf_command Options KTLS;
+			$(printf '%s\n' "$@")
+			server { listen 127.0.0.1:4012 ssl; http2 on; ssl_protocols TLSv1.2; }
+			server { listen 127.0.0.1:4013 ssl; http2 on; ssl_protocols TLSv1.3; }
+		}
+	EOF
+	start_nginx 4013
 }
 
 stop_last() {
@@ -144,10 +267,10 @@ stop_last() {
 	wait "$last_pid" 2>/dev/null
 }
 
-# until COMMAND...: repeat for up to 30 s.
+# until_true COMMAND...: repeat for up to two minutes.
 until_true() {
 	local i
-	for ((i = 0; i < 300; i++)); do
+	for ((i = 0; i < 1200; i++)); do
 		! "$@" >/dev/null 2>&1 || return 0
 		sleep 0.1
 	done

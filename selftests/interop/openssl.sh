@@ -3,30 +3,16 @@
 # OpenSSL as the peer, s_client and s_server: every key exchange, both versions and key sizes, both address families,
 # bytes compared in both directions.
 # shellcheck disable=SC2317 # functions are called by check
+# shellcheck disable=SC2094 # what a program says is read while it says it
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
 make_files
 make_server_certs
-remember_counters
+mark
 
 # get_with_s_client HOST:PORT FILE [OPTION...]
-get_with_s_client() {
-	local peer=$1 file=$2
-	shift 2
-	printf 'GET /%s HTTP/1.0\r\n\r\n' "$file" |
-		timeout 120 openssl s_client -connect "$peer" -quiet -CAfile "$PKI/ca.pem" -verify_return_error \
-			"$@" 2>"$WORK/log" | body >got
-}
-
-s_server() {
-	next_port
-	(cd www && exec openssl s_server -accept "$port" -cert "$PKI/rsa.pem" -key "$PKI/rsa.key" \
-		-dcert "$PKI/ec.pem" -dkey "$PKI/ec.key" "$@") >"$WORK/s_server.log" 2>&1 </dev/null &
-	last_pid=$!
-	pids+=("$last_pid")
-	wait_for_port "$port"
-}
+get_with_s_client() { s_client openssl "$@" 2>"$WORK/log"; }
 
 # get_with_connect HOST:PORT FILE [OPTION...]
 get_with_connect() {
@@ -39,8 +25,11 @@ get_with_connect() {
 # TLS 1.2 suites by the names of OpenSSL; the certificate follows from the suite.
 suites12="ECDHE-RSA-AES128-GCM-SHA256 ECDHE-RSA-AES256-GCM-SHA384 ECDHE-ECDSA-AES128-GCM-SHA256
 	ECDHE-ECDSA-AES256-GCM-SHA384 DHE-RSA-AES128-GCM-SHA256 DHE-RSA-AES256-GCM-SHA384
-	AES128-GCM-SHA256 AES256-GCM-SHA384"
-suites13="TLS_AES_128_GCM_SHA256 TLS_AES_256_GCM_SHA384"
+	AES128-GCM-SHA256 AES256-GCM-SHA384 ECDHE-RSA-CHACHA20-POLY1305 ECDHE-ECDSA-CHACHA20-POLY1305"
+suites13="TLS_AES_128_GCM_SHA256 TLS_AES_256_GCM_SHA384 TLS_CHACHA20_POLY1305_SHA256"
+# Those that neither side takes unless it is told so.
+rare12="ECDHE-ECDSA-AES128-CCM DHE-RSA-AES128-CCM AES128-CCM ECDHE-ARIA128-GCM-SHA256 ECDHE-ECDSA-ARIA256-GCM-SHA384"
+rare13=TLS_AES_128_CCM_SHA256
 
 # ---- tlsrec serve, s_client ----
 
@@ -92,9 +81,19 @@ check "serve --no-tickets resumes TLS 1.2 sessions by ID" resumed12
 check "serve --no-tickets resumes a TLS 1.3 session" resumed13
 stop_last
 
+serve --cert "$PKI/rsa.pem" --key "$PKI/rsa.key" --cert "$PKI/ec.pem" --key "$PKI/ec.key" \
+	--ciphers "ALL:$rare13:TLS_AES_128_GCM_SHA256"
+for suite in $rare12; do
+	get_with_s_client "localhost:$port" million.bin -tls1_2 -cipher "$suite"
+	check_same "serve to s_client, TLS 1.2 $suite" got www/million.bin
+done
+get_with_s_client "localhost:$port" million.bin -tls1_3 -ciphersuites $rare13
+check_same "serve to s_client, TLS 1.3 $rare13" got www/million.bin
+stop_last
+
 # ---- s_server, tlsrec connect ----
 
-s_server -WWW
+s_server openssl -WWW
 for suite in $suites12; do
 	get_with_connect "localhost:$port" million.bin --tls1.2 --ciphers "$suite"
 	check_same "s_server to connect, TLS 1.2 $suite" got www/million.bin
@@ -109,6 +108,17 @@ for peer in 127.0.0.1 '[::1]'; do
 		check_same "s_server to connect over $peer $version, 8 MiB" got www/large.bin
 	done
 done
+
+stop_last
+s_server openssl -WWW -cipher ALL -ciphersuites $rare13
+for suite in $rare12; do
+	get_with_connect "localhost:$port" million.bin --tls1.2 --ciphers "$suite"
+	check_same "s_server to connect, TLS 1.2 $suite" got www/million.bin
+done
+get_with_connect "localhost:$port" million.bin --tls1.3 --ciphers $rare13
+check_same "s_server to connect, TLS 1.3 $rare13" got www/million.bin
+stop_last
+s_server openssl -WWW
 
 # Into a file: the other way of splicing.
 printf 'GET /large.bin HTTP/1.0\r\n\r\n' >request
@@ -157,6 +167,65 @@ for version in --tls1.2 --tls1.3; do
 	upload "connect to s_server $version, a file" file "$version"
 	upload "connect to s_server $version, a pipe" pipe "$version"
 done
+
+# ---- key updates ----
+
+# What one side says: lines, each of them read by itself, for s_client and s_server know their commands for key updates
+# at the beginning of what they read. ?WORDS waits until its FILE has these words.
+cat >say.py <<'P'
+import fcntl, os, struct, sys, termios, time
+
+def until(condition):
+    end = time.time() + 100
+    while not condition() and time.time() < end:
+        time.sleep(0.05)
+
+name = sys.argv[1]
+for line in sys.argv[2:]:
+    if line[0] == "?":
+        until(lambda: os.path.exists(name) and line[1:].encode() in open(name, "rb").read())
+    else:
+        os.write(1, line.encode() + b"\n")
+        until(lambda: struct.unpack("i", fcntl.ioctl(1, termios.FIONREAD, b"    "))[0] == 0)
+P
+say() { python3 say.py "$@"; }
+
+mark_rekeys() { tx_rekeys=$(counter TlsTxRekeyOk) rx_rekeys=$(counter TlsRxRekeyOk); }
+# rekeyed TX RX: by how much
+rekeyed() {
+	echo "tx $tx_rekeys to $(counter TlsTxRekeyOk), rx $rx_rekeys to $(counter TlsRxRekeyOk)"
+	[ "$(counter TlsTxRekeyOk)" = $((tx_rekeys + $1)) ] && [ "$(counter TlsRxRekeyOk)" = $((rx_rekeys + $2)) ] &&
+		[ "$(counter TlsTxRekeyError)" = 0 ] && [ "$(counter TlsRxRekeyError)" = 0 ]
+}
+serve --cert "$PKI/ec.pem" --key "$PKI/ec.key"
+updates_of_s_client() {
+	mark_rekeys
+	rm -f text
+	say text '?Verify return code' k $'GET /page.txt HTTP/1.1\r' K $'Host: x\r\n\r' '?quick brown' K \
+		$'GET /sub/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r' '?<h1>index' |
+		timeout 200 openssl s_client -connect "localhost:$port" -tls1_3 -CAfile "$PKI/ca.pem" >text 2>&1
+	grep 'quick brown fox' text && grep '<h1>index' text && rekeyed 2 3
+}
+check "serve follows the key updates of s_client, in a request and between two" updates_of_s_client
+stop_last
+updates_of_s_server() {
+	local server
+	next_port
+	rm -f at_server at_client
+	say at_server '?client says one' K 'server says one' k 'server says two' '?client says two' Q |
+		openssl s_server -accept "$port" -tls1_3 -cert "$PKI/ec.pem" -key "$PKI/ec.key" >at_server 2>&1 &
+	server=$!
+	last_pid=$server
+	wait_for_port "$port"
+	mark_rekeys
+	say at_client 'client says one' '?server says two' 'client says two' |
+		timeout 200 tlsrec connect -q --ulp "$ULP" --cafile "$PKI/ca.pem" "localhost:$port" >at_client
+	wait "$server"
+	cat at_client
+	grep 'client says one' at_server && grep 'client says two' at_server &&
+		[ "$(cat at_client)" = $'server says one\nserver says two' ] && rekeyed 1 2
+}
+check "connect follows the key updates of s_server" updates_of_s_server
 
 check "the kernel carried the records" kernel_was_used
 finish

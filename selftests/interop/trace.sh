@@ -8,7 +8,7 @@
 make_server_certs
 make_ocsp ec
 make_ocsp rsa
-remember_counters
+mark
 
 s_server() {
 	next_port
