@@ -23,7 +23,7 @@ static inline void tlsrec_copy(void *to, const void *from, size_t len)
 #if defined(CONFIG_X86_64) && !defined(CONFIG_KASAN)
 	enum { STRING_MIN = 256 };
 
-	if (len >= STRING_MIN && !static_cpu_has(X86_FEATURE_FSRM)) {
+	if (len >= STRING_MIN && !cpu_feature_enabled(X86_FEATURE_FSRM)) {
 		size_t words = len / sizeof(u64);
 
 		asm volatile("rep movsq"
