@@ -20,7 +20,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,11 +32,8 @@
 #include <linux/ethtool.h>
 #include <linux/sockios.h>
 
+#include "common.h"
 #include "record.h"
-
-#ifndef SOL_TLS
-#define SOL_TLS 282
-#endif
 
 enum { KIB = 1024, MIB = 1024 * KIB, BURST = 256 * KIB, BUFFER = 4 * MIB, DATA = 4 * MIB };
 
@@ -104,14 +100,6 @@ static unsigned int waits;
 /* Tells tcgcount.c, which looks for this instruction. */
 #define TELL(number) __asm__ volatile(".byte 0x0f,0x1f,0x84,0,0,0,0xc0|" #number ",0x7e" ::: "memory")
 
-static inline uint64_t time_stamp(void)
-{
-	uint32_t low, high;
-
-	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high) :: "memory");
-	return (uint64_t)high << 32 | low;
-}
-
 static uint64_t began;
 
 static inline void begin_a(void)
@@ -146,15 +134,6 @@ static void warm(void)
 }
 
 /* ---- Connections ---- */
-
-static void set_file(const char *path, const char *value)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0 || write(fd, value, strlen(value)) < 0)
-		err(1, "cannot write %s to %s", value, path);
-	close(fd);
-}
 
 /* Loopback like a network with an MTU of 1,500: each segment comes by itself. */
 static void set_segments(bool on)
@@ -203,20 +182,6 @@ static void end_close(struct end *end)
 	direction_free(&end->seal);
 	direction_free(&end->open);
 	close(end->fd);
-}
-
-static void connection(int fd[2])
-{
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t len = sizeof(address);
-	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	fd[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (listener < 0 || fd[0] < 0 || bind(listener, (void *)&address, len) || listen(listener, 1) ||
-	    getsockname(listener, (void *)&address, &len) || connect(fd[0], (void *)&address, len) ||
-	    (fd[1] = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) < 0)
-		err(1, "cannot connect over loopback");
-	close(listener);
 }
 
 /* ---- A program's calls ---- */
@@ -616,15 +581,18 @@ static void execute(const struct run *run, unsigned int repetition)
 	bool receives = run->scenario->kind == RECEIVE || run->scenario->kind == SPLICE_IN;
 	bool both = run->scenario->kind == ROUND_TRIP;
 	struct run plain = *run;
+	struct sockaddr_in address;
+	int fd[2], listener;
 	size_t records;
-	int fd[2];
 
 	/* The kernel gets time for what it has put off, so that it does not want it later. */
 	sleep(2);
 	plain.contender = TCP;
 	if (run->scenario->segments)
 		set_segments(true);
-	connection(fd);
+	listener = listener_init(&address);
+	connection(listener, &address, fd);
+	close(listener);
 	/* The other end is plain, so that only one direction of one contender is counted. */
 	end_init(&ends[0], receives ? &plain : run, fd[0], true, both);
 	end_init(&ends[1], receives || both ? run : &plain, fd[1], both, true);
@@ -672,16 +640,6 @@ static void parse(struct run *run, const char *name)
 			run->scenario = &scenarios[i];
 	if (!run->scenario)
 		errx(2, "there is no scenario '%s' (counts -l lists them)", scenario);
-}
-
-/* Nobody else runs while something is counted. */
-static void be_alone(void)
-{
-	const struct sched_param first = { .sched_priority = 1 };
-
-	if (sched_setscheduler(0, SCHED_FIFO, &first))
-		err(1, "cannot become a real-time process");
-	set_file("/proc/sys/kernel/sched_rt_runtime_us", "-1");
 }
 
 static void prepare(void)
