@@ -59,7 +59,7 @@ static:
 	@$(VM)/check static
 
 bench:
-	@selftests/bench/bench --json $(BUILD)/bench/counts.json --document docs/performance.md
+	@selftests/bench/all $(PARTS)
 
 bench-check:
 	@selftests/bench/bench --check
@@ -79,8 +79,8 @@ help:
 	@echo "make interop            only the tests with other programs and with NFS and NVMe over"
 	@echo "                        TCP; writes what they proved to docs/interop.md"
 	@echo "make unit | static      only the unit tests | checkpatch, sparse, shellcheck, warnings"
-	@echo "make bench              counts instructions per record, of tlsrec and what it competes with;"
-	@echo "                        writes docs/performance.md (half an hour)"
+	@echo "make bench              measures what records cost, of tlsrec and what it competes with, and writes"
+	@echo "                        docs/performance.md (PARTS=counts: instructions only)"
 	@echo "make bench-check        fails if a record costs 3 % more than selftests/bench/baseline.json"
 	@echo "make vm-shell           a shell in a virtual machine (KERNEL=6.1, 6.12, 7.2 or debug)"
 	@echo "make clean              removes build/; what is expensive is kept in ~/.cache/tlsrec"
