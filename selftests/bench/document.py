@@ -3,14 +3,12 @@
 import collections
 
 import profile_groups
-from report import FIRST, HEADINGS, TITLES, WHAT, Kernel, cells, number, ratio
+from report import FIRST, HEADINGS, PEERS, TITLES, WHAT, Kernel, cells, number, ratio, size_of
 
 TRANSMIT = ["sendfile", "send-64k", "send-16k", "send-4k", "send-1k", "send-64"]
 SERIES = ["6.1", "6.12", "7.2"]
-# The names of contenders in the columns of tables.
-PEERS = {"openssl": "OpenSSL", "tls": "in-tree", "tlsrec": "tlsrec"}
 
-# What a number on each kernel is to be, and what is aimed at; otherwise on some kernels.
+# What a number on each kernel is to be, at most or at least; what is aimed at; and other limits for some kernels.
 Asked = collections.namedtuple("Asked", "part what value sign required aim otherwise", defaults=[{}])
 
 
@@ -36,13 +34,27 @@ def asked_of_counts():
               "recv-1k-records": (0.55, 0.45)}
     for scenario, limit in limits.items():
         yield Asked("counts", f"instructions, {WHAT[scenario]}, / in-tree", count_ratio(scenario), "≤", *limit)
-    yield Asked("counts", "instructions, sendfile, / OpenSSL in user space", count_ratio("sendfile", "openssl"), "≤", 0.87, 0.80)
+    yield Asked("counts", "instructions, sendfile, / OpenSSL in user space", count_ratio("sendfile", "openssl"), "≤",
+                0.87, 0.80)
     for scenario in TRANSMIT:
         yield Asked("counts", f"TLS tax, {WHAT[scenario]}, / in-tree", tax_ratio(scenario), "≤", 0.40, 0.25)
 
 
+def asked_of_scale():
+    yield Asked("scale", "bytes of an idle connection, TX and RX, beyond TCP", lambda k: k["memory"]["tlsrec"]["idle"],
+                "≤", 2200, 1500)
+    for record in ("16384", "1024"):
+        what = f"records of {int(record):,} bytes, 10,000 connections / one"
+        yield Asked("scale", what, lambda k, r=record: growth(k, r, "tlsrec"), "≤", 1.3, None)
+        yield Asked("scale", f"{what}, / in-tree", lambda k, r=record: growth(k, r, "tlsrec") / growth(k, r, "tls"), "≤",
+                    1.0, None)
+    yield Asked("scale", "two connections on two CPUs / one on one", lambda k: None if k["cpus"]["busy"] else
+                k["cpus"]["tlsrec"]["ratio"], "≥", 1.8, 2.0)
+
+
 ASKED = [
     *asked_of_counts(),
+    *asked_of_scale(),
 ]
 
 
@@ -83,10 +95,11 @@ def against_what_was_asked(parts):
     for asked in ASKED:
         kernels = known.get(asked.part, {})
         values = {name: asked.value(kernels[name]) if name in kernels else None for name in SERIES}
-        limits = f"{asked.sign} {asked.required:.2f}"
-        limits += "".join(f" ({name}: {limit:.2f})" for name, limit in asked.otherwise.items())
-        rows.append([asked.what, *(ratio(v) for v in values.values()), limits, f"{asked.sign} {asked.aim:.2f}" if asked.aim else "-",
-                     verdict(asked, values)])
+        digits = 0 if asked.required >= 100 else 2
+        limits = f"{asked.sign} {asked.required:,.{digits}f}"
+        limits += "".join(f" ({name}: {limit:.{digits}f})" for name, limit in asked.otherwise.items())
+        rows.append([asked.what, *("-" if v is None else f"{v:,.{digits and 3}f}" for v in values.values()), limits,
+                     f"{asked.sign} {asked.aim:,.{digits}f}" if asked.aim else "-", verdict(asked, values)])
     return ["## Against what was asked for", "",
             "*Yes*: required on each kernel that was measured; *aim*: what was aimed at, too.", "",
             *table(["", *(f"Linux {name}" for name in SERIES), "required", "aim", "met"], rows)]
@@ -178,8 +191,86 @@ def counts(data, plots):
     return lines + versions(kernels)
 
 
+def native(data, plots):
+    lines = ["## At native speed", "",
+             f"Linux {data['kernel']} as a process of the machine, gcm(aes) by {data['driver']}, {data['rounds']} rounds, in which"
+             " the contenders take turns; throughput of one as a ratio to the other's in the same round, with the interval that"
+             " has the mean with 95 %.", "",
+             f"![Throughput as a ratio]({plots}/native.svg)", ""]
+    return lines + table(["", "", "against", "ratio", "from", "to"],
+                         [[r["scenario"], TITLES[r["contender"]], TITLES[r["against"]], f"{r['ratio']:.2f}", f"{r['low']:.2f}",
+                           f"{r['high']:.2f}"] for r in data["rows"]])
+
+
+def servers(data, plots):
+    lines = ["## Servers", ""]
+    headings = [f"{what}: {peer}" for what in ("requests/s", "CPU s/GiB", "first byte ms", "p99 ms") for peer in PEERS.values()]
+    for name, kernel in data["kernels"].items():
+        known = {(r["client"], r["file"], r["contender"]): r for r in kernel["rows"]}
+        rows = []
+        for client, size in dict.fromkeys((c, s) for c, s, _ in known):
+            row = [f"{client}, {size_of(size)}"]
+            for what, digits in (("requests_per_second", 0), ("cpu_per_gib", 2), ("ttfb_ms", 2), ("p99_ms", 1)):
+                row += [f"{known[client, size, peer][what]:,.{digits}f}" for peer in PEERS]
+            rows.append(row)
+        lines += [f"### nginx {kernel['nginx']} on Linux {name}", "", *table(["", *headings], rows), ""]
+    return lines[:-1]
+
+def growth(kernel, record, contender):
+    found = kernel["connections"][record][contender]
+    return found["10000"]["total"] / found["1"]["total"]
+
+
+def scale_table(kernels, part, rows, cell):
+    """Rows of (key, title); a column for the in-tree module and one for tlsrec on each kernel."""
+    known = {name: k[part] for name, k in kernels.items()}
+    headings = [f"{name}: {PEERS[c]}" for name in known for c in ("tls", "tlsrec")]
+    return table(["", *headings], [[title, *(cell(k, c, key) for k in known.values() for c in ("tls", "tlsrec"))]
+                                   for key, title in rows])
+
+
+def connection_rows(kernels, record):
+    """Instructions, and how many times as many as with one connection."""
+    numbers = next(iter(kernels.values()))["connections"][record]["tls"]
+
+    def cell(found, contender, connections):
+        totals = {n: r["total"] for n, r in found[record][contender].items()}
+        return f"{totals[connections]:,} ({totals[connections] / totals['1']:.2f})"
+    return scale_table(kernels, "connections", [(n, f"{int(n):,}") for n in numbers], cell)
+
+
+def cpus_cell(found, contender, key):
+    return f"{found[contender][key]:,}" if key != "ratio" else "{ratio:.2f} ({low:.2f} to {high:.2f})".format(**found[contender])
+
+
+def scale(data, plots):
+    kernels = data["kernels"]
+    first = next(iter(kernels.values()))
+    plain = ", ".join(f"{k['memory']['tcp']:,} on {name}" for name, k in kernels.items())
+    lines = ["## Many connections", "", "### Memory", "",
+             f"Bytes for each of {first['memory']['sockets']:,} connections, beyond those of plain TCP ({plain}):", ""]
+    lines += scale_table(kernels, "memory", [
+        ("ulp", "ULP selected"), ("tx", "and TLS_TX set"), ("tx_rx", "and TLS_RX set"), ("used", "after some data"),
+        ("idle", "idle for a minute"), ("closed", "closed for a minute")], lambda f, c, key: number(f[c][key]))
+    lines += ["", "### Set-up and tear-down", "", "Instructions of each call:", ""]
+    lines += scale_table(kernels, "setup", [("ulp", "TCP_ULP"), ("tx", "TLS_TX"), ("rx", "TLS_RX"), ("close", "close")],
+                         lambda f, c, key: number(f[c][key]))
+    lines += ["", "### A record among many connections", "", f"![Cost of a record among many connections]({plots}/scale.svg)"]
+    for record in first["connections"]:
+        lines += ["", f"Instructions of a record of {int(record):,} bytes, sent and received, in turns over so many connections, and"
+                  " in brackets how many times as many as with one:", "", *connection_rows(kernels, record)]
+    nothing = ", ".join(f"{k['cpus']['none']['ratio']:.2f} on {name}" for name, k in kernels.items())
+    lines += ["", "### Two processors", "", "Records per second of a connection on one processor, of two connections on two, and the"
+              f" ratio of these (least and greatest of the rounds). Two loops without any call reach {nothing}.", ""]
+    lines += scale_table(kernels, "cpus", [("one", "one"), ("two", "two"), ("ratio", "ratio")], cpus_cell)
+    busy = [name for name, k in kernels.items() if k["cpus"]["busy"]]
+    if busy:
+        lines += ["", f"The machine had other things to do meanwhile ({', '.join(busy)}): these ratios say little."]
+    return lines
+
+
 def markdown(parts, plots, notes):
     sections = [against_what_was_asked(parts), measured(parts)]
-    if "counts" in parts:
-        sections.append(counts(parts["counts"], plots))
+    sections += [section(parts[part], plots) for part, section in
+                 (("counts", counts), ("native", native), ("servers", servers), ("scale", scale)) if part in parts]
     return "\n\n".join([INTRODUCTION.rstrip("\n"), *("\n".join(s) for s in sections), notes])

@@ -3,6 +3,8 @@
 import profile_groups
 
 TITLES = {"tcp": "plain TCP", "tls": "in-tree", "tlsrec": "tlsrec", "openssl": "OpenSSL"}
+# Who does TLS, in the order of columns.
+PEERS = {c: TITLES[c] for c in ("openssl", "tls", "tlsrec")}
 FIRST = ("1.3", 128)
 # For those who read the document: what the scenarios are.
 WHAT = {
@@ -82,6 +84,10 @@ def number(value):
 
 def ratio(value):
     return "-" if value is None else f"{value:.3f}"
+
+
+def size_of(size):
+    return f"{size // 1024} KiB" if size < 1 << 20 else f"{size >> 20} MiB"
 
 
 HEADINGS = [*TITLES.values(), "/ in-tree", "/ OpenSSL", "tax in-tree", "tax tlsrec", "tax ratio"]
