@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """docs/performance.md, from what the parts of the benchmark measured."""
 import collections
+import textwrap
 
 import profile_groups
 from report import FIRST, HEADINGS, PEERS, TITLES, WHAT, Kernel, cells, number, ratio, size_of
@@ -61,6 +62,10 @@ ASKED = [
 def table(headings, rows):
     lines = ["| " + " | ".join(headings) + " |", "|---" + "|--:" * (len(headings) - 1) + "|"]
     return lines + ["| " + " | ".join(r) + " |" for r in rows]
+
+
+def prose(*sentences):
+    return ["", *textwrap.wrap(" ".join(sentences), 125), ""]
 
 
 def series(release):
@@ -168,9 +173,9 @@ def versions(kernels):
 
 def counts(data, plots):
     kernels = by_kernel("counts", data)
-    lines = ["## Instructions per record", "",
-             f"Counted exactly, by QEMU {data['qemu']}, one processor `max,-erms`, 1 GiB; TLS 1.3 with AES-GCM-128 where nothing"
-             " else is said.", ""]
+    lines = ["## Instructions per record", *prose(
+        f"Counted exactly, by QEMU {data['qemu']}, one processor `max,-erms`, 1 GiB; TLS 1.3 with AES-GCM-128 where nothing",
+        "else is said.")]
     lines += table(["Linux", "gcm(aes) by", "OpenSSL", "repetitions within"],
                    [[f["release"], f["driver"], f["openssl"].split()[1], f"{100 * kernels[n].spread():.2f} %"]
                     for n, f in data["kernels"].items()])
@@ -192,29 +197,59 @@ def counts(data, plots):
 
 
 def native(data, plots):
-    lines = ["## At native speed", "",
-             f"Linux {data['kernel']} as a process of the machine, gcm(aes) by {data['driver']}, {data['rounds']} rounds, in which"
-             " the contenders take turns; throughput of one as a ratio to the other's in the same round, with the interval that"
-             " has the mean with 95 %.", "",
-             f"![Throughput as a ratio]({plots}/native.svg)", ""]
+    lines = ["## At native speed", *prose(
+        f"Linux {data['kernel']} as a process of the machine, gcm(aes) by {data['driver']}, {data['rounds']} rounds, in which",
+        "the contenders take turns; throughput of one as a ratio to the other's in the same round, with the interval that has",
+        "the mean with 95 %."), f"![Throughput as a ratio]({plots}/native.svg)", ""]
     return lines + table(["", "", "against", "ratio", "from", "to"],
-                         [[r["scenario"], TITLES[r["contender"]], TITLES[r["against"]], f"{r['ratio']:.2f}", f"{r['low']:.2f}",
-                           f"{r['high']:.2f}"] for r in data["rows"]])
+                         [[r["scenario"], TITLES[r["contender"]], TITLES[r["against"]],
+                           *(f"{r[n]:.2f}" for n in ("ratio", "low", "high"))] for r in data["rows"]])
+
+
+# In seconds, and in instructions.
+SERVER_MEASURES = {
+    "requests_per_second": ("requests per second", "requests per 10^9 instructions"),
+    "cpu_per_gib": ("seconds of nginx per GiB", "10^9 instructions of nginx per GiB"),
+    "ttfb_ms": ("ms to the first byte", "10^6 instructions to the first byte"),
+    "p99_ms": ("99th percentile, ms", "99th percentile, 10^6 instructions"),
+}
+
+
+def server_table(known, measures, titles, ratios):
+    headings, rows = [], []
+    for title in titles:
+        headings += [f"{title}: OpenSSL", "in-tree", "tlsrec", *(["/ in-tree", "/ OpenSSL"] if ratios else [])]
+    for client, size in dict.fromkeys((c, s) for c, s, _ in known):
+        row = [f"{client}, {size_of(size)}"]
+        for what in measures:
+            openssl, tls, tlsrec = (known[client, size, c][what] for c in PEERS)
+            row += [f"{v:,.0f}" if v >= 10000 else f"{v:.4g}" for v in (openssl, tls, tlsrec)]
+            row += [ratio(tlsrec / tls), ratio(tlsrec / openssl)] if ratios else []
+        rows.append(row)
+    return table(["", *headings], rows)
 
 
 def servers(data, plots):
-    lines = ["## Servers", ""]
-    headings = [f"{what}: {peer}" for what in ("requests/s", "CPU s/GiB", "first byte ms", "p99 ms") for peer in PEERS.values()]
+    lines = ["## Servers", *prose(
+        "nginx with one worker serves files over TLS 1.3 with AES-GCM-128: OpenSSL in user space, the in-tree module, and",
+        f"tlsrec in its place, one after the other in the same boot, {data['rounds']} rounds. wrk and h2load-h1 talk HTTP/1.1 to",
+        "it, h2load-h2 HTTP/2; they do their TLS in user space, and what they need counts in all but what is *of nginx*.")]
+    if data["counted"]:
+        lines += prose("In guests with one emulated processor for nginx and its client, whose clock counts instructions, so",
+                       "that the ratios are exact; `NATIVE=1 make bench PARTS=servers` measures in seconds, with the running",
+                       "kernel.")[1:]
+    lines += [f"![Requests per second]({plots}/servers.svg)"]
     for name, kernel in data["kernels"].items():
         known = {(r["client"], r["file"], r["contender"]): r for r in kernel["rows"]}
-        rows = []
-        for client, size in dict.fromkeys((c, s) for c, s, _ in known):
-            row = [f"{client}, {size_of(size)}"]
-            for what, digits in (("requests_per_second", 0), ("cpu_per_gib", 2), ("ttfb_ms", 2), ("p99_ms", 1)):
-                row += [f"{known[client, size, peer][what]:,.{digits}f}" for peer in PEERS]
-            rows.append(row)
-        lines += [f"### nginx {kernel['nginx']} on Linux {name}", "", *table(["", *headings], rows), ""]
-    return lines[:-1]
+        titles = {what: t[data["counted"]] for what, t in SERVER_MEASURES.items()}
+        lines += ["", f"### nginx on Linux {name}", *prose(
+            f"{kernel['release']}, gcm(aes) by {kernel['driver']}, nginx {kernel['nginx']}, OpenSSL {kernel['openssl']};",
+            f"rounds within {100 * kernel['spread']:.1f} %.")]
+        for measures, ratios in (list(titles)[:2], True), (list(titles)[2:], False):
+            lines += [*server_table(known, measures, [titles[m] for m in measures], ratios), ""]
+        lines.pop()
+    return lines
+
 
 def growth(kernel, record, contender):
     found = kernel["connections"][record][contender]
@@ -240,28 +275,32 @@ def connection_rows(kernels, record):
 
 
 def cpus_cell(found, contender, key):
-    return f"{found[contender][key]:,}" if key != "ratio" else "{ratio:.2f} ({low:.2f} to {high:.2f})".format(**found[contender])
+    if key == "ratio":
+        return "{ratio:.2f} ({low:.2f} to {high:.2f})".format(**found[contender])
+    return f"{found[contender][key]:,}"
 
 
 def scale(data, plots):
     kernels = data["kernels"]
     first = next(iter(kernels.values()))
     plain = ", ".join(f"{k['memory']['tcp']:,} on {name}" for name, k in kernels.items())
-    lines = ["## Many connections", "", "### Memory", "",
-             f"Bytes for each of {first['memory']['sockets']:,} connections, beyond those of plain TCP ({plain}):", ""]
+    lines = ["## Many connections", "", "### Memory", *prose(
+        f"Bytes for each of {first['memory']['sockets']:,} connections, beyond those of plain TCP ({plain}):")]
     lines += scale_table(kernels, "memory", [
         ("ulp", "ULP selected"), ("tx", "and TLS_TX set"), ("tx_rx", "and TLS_RX set"), ("used", "after some data"),
         ("idle", "idle for a minute"), ("closed", "closed for a minute")], lambda f, c, key: number(f[c][key]))
     lines += ["", "### Set-up and tear-down", "", "Instructions of each call:", ""]
     lines += scale_table(kernels, "setup", [("ulp", "TCP_ULP"), ("tx", "TLS_TX"), ("rx", "TLS_RX"), ("close", "close")],
                          lambda f, c, key: number(f[c][key]))
-    lines += ["", "### A record among many connections", "", f"![Cost of a record among many connections]({plots}/scale.svg)"]
+    lines += ["", "### A record among many connections", "", f"![A record among many connections]({plots}/scale.svg)"]
     for record in first["connections"]:
-        lines += ["", f"Instructions of a record of {int(record):,} bytes, sent and received, in turns over so many connections, and"
-                  " in brackets how many times as many as with one:", "", *connection_rows(kernels, record)]
+        lines += prose(f"Instructions of a record of {int(record):,} bytes, sent and received, in turns over so many connections,",
+                       "and in brackets how many times as many as with one:")
+        lines += connection_rows(kernels, record)
     nothing = ", ".join(f"{k['cpus']['none']['ratio']:.2f} on {name}" for name, k in kernels.items())
-    lines += ["", "### Two processors", "", "Records per second of a connection on one processor, of two connections on two, and the"
-              f" ratio of these (least and greatest of the rounds). Two loops without any call reach {nothing}.", ""]
+    lines += ["", "### Two processors", *prose(
+        "Records per second of a connection on one processor, of two connections on two, and the ratio of these (least and",
+        f"greatest of the rounds). Two loops without any call reach {nothing}.")]
     lines += scale_table(kernels, "cpus", [("one", "one"), ("two", "two"), ("ratio", "ratio")], cpus_cell)
     busy = [name for name, k in kernels.items() if k["cpus"]["busy"]]
     if busy:

@@ -5,8 +5,8 @@ from report import PEERS, TITLES, Kernel, size_of
 
 # Of those that cost so much that their groups can be seen.
 GROUPED = ["sendfile", "send-64k", "send-16k", "send-4k", "recv-64k", "recv-segments"]
-RATIOS = ["sendfile", "send-64k", "send-16k", "send-4k", "send-1k", "send-64", "splice-out", "recv-64k", "recv-16k", "recv-4k",
-          "recv-segments", "recv-1k-records", "splice-in", "round-trip"]
+RATIOS = ["sendfile", "send-64k", "send-16k", "send-4k", "send-1k", "send-64", "splice-out", "recv-64k", "recv-16k",
+          "recv-4k", "recv-segments", "recv-1k-records", "splice-in", "round-trip"]
 
 HEAD = """set terminal svg size 900,400 font "sans-serif,13" background "white"
 set style data histograms
@@ -71,13 +71,15 @@ def native(data):
 
 
 def servers(data):
-    """Of the kernel that was measured last, one client for each version of HTTP."""
+    """Of the kernel that was measured last."""
     name, kernel = list(data["kernels"].items())[-1]
     known = {(r["client"], r["file"], r["contender"]): r["requests_per_second"] for r in kernel["rows"]}
-    rows = [[f"{client} {size_of(size)}", *(known[client, size, c] / known[client, size, "openssl"] for c in ("tls", "tlsrec"))]
-            for client, size in dict.fromkeys((c, s) for c, s, _ in known)]
+    rows = []
+    for client, size in dict.fromkeys((c, s) for c, s, _ in known):
+        openssl, tls, tlsrec = (known[client, size, c] for c in PEERS)
+        rows.append([f"{client} {size_of(size)}", tls / openssl, tlsrec / openssl])
     return bars(rows, [PEERS["tls"], PEERS["tlsrec"]],
-                f'set title "Requests per second of nginx on Linux {name}, with OpenSSL in user space = 1"\n' + ONE)
+                f'set title "Requests per second of nginx on Linux {name}, OpenSSL in user space = 1"\n' + ONE)
 
 
 def scale(data):
