@@ -7,7 +7,7 @@
 
 /* 30 seconds are not much for an emulated processor with company. */
 #undef TEST_TIMEOUT_DEFAULT
-#define TEST_TIMEOUT_DEFAULT 180
+#define TEST_TIMEOUT_DEFAULT 120
 
 /*
  * The copies of 6.1 and 6.12 do not compile alone: their tests of key updates call a
