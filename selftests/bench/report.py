@@ -86,6 +86,11 @@ def ratio(value):
     return "-" if value is None else f"{value:.3f}"
 
 
+def has_vaes(row):
+    """Of what was measured at native speed."""
+    return "vaes" in row["driver"]
+
+
 def size_of(size):
     return f"{size // 1024} KiB" if size < 1 << 20 else f"{size >> 20} MiB"
 
