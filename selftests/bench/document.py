@@ -260,8 +260,8 @@ def servers(data, plots):
         "it, h2load-h2 HTTP/2; they do their TLS in user space, and what they need counts in all but what is *of nginx*.")]
     if data["counted"]:
         lines += prose("In guests with one emulated processor for nginx and its client, whose clock counts instructions, so",
-                       "that the ratios are exact; `NATIVE=1 make bench PARTS=servers` measures in seconds, with the running",
-                       "kernel.")[1:]
+                       "that it does not matter what else this machine does; `NATIVE=1 make bench PARTS=servers` measures in",
+                       "seconds, with the running kernel.")[1:]
     lines += [f"![Requests per second]({plots}/servers.svg)"]
     for name, kernel in data["kernels"].items():
         known = {(r["client"], r["file"], r["contender"]): r for r in kernel["rows"]}
