@@ -301,7 +301,7 @@ def connection_rows(kernels, record):
 def cpus_cell(found, contender, key):
     if key == "ratio":
         return "{ratio:.2f} ({low:.2f} to {high:.2f})".format(**found[contender])
-    return f"{found[contender][key]:,}"
+    return f"{found[contender][key]:,}" if key != "clock" else f"{found[contender][key]:.2f}"
 
 
 def scale(data, plots):
@@ -323,12 +323,14 @@ def scale(data, plots):
         lines += connection_rows(kernels, record)
     nothing = ", ".join(f"{k['cpus']['none']['ratio']:.2f} on {name}" for name, k in kernels.items())
     lines += ["", "### Two processors", *prose(
-        "Records per second of a connection on one processor, of two connections on two, and the ratio of these (least and",
-        f"greatest of the rounds). Two loops without any call reach {nothing}.")]
-    lines += scale_table(kernels, "cpus", [("one", "one"), ("two", "two"), ("ratio", "ratio")], cpus_cell)
+        "Records for each second that the processors of this machine worked for those of the guest: one connection on one of them,",
+        "two connections on two; and the ratio of these (least and greatest of the rounds). Two loops without any call reach",
+        f"{nothing}. By the clock it is the same on a machine that does nothing else.")]
+    lines += scale_table(kernels, "cpus", [("one", "one"), ("two", "two"), ("ratio", "ratio"), ("clock", "ratio by the clock")],
+                         cpus_cell)
     busy = [name for name, k in kernels.items() if k["cpus"]["busy"]]
     if busy:
-        lines += ["", f"The machine had other things to do meanwhile ({', '.join(busy)}): these ratios say little."]
+        lines += ["", f"The machine did not have two processors to give ({', '.join(busy)}): these ratios say little."]
     return lines
 
 
