@@ -29,7 +29,8 @@ struct tlsrec_buf *tlsrec_buf_get(gfp_t gfp)
 			return NULL;
 		buf = page_address(page);
 		buf->order = TLSREC_BUF_ORDER;
-		sg_init_table(buf->sg, ARRAY_SIZE(buf->sg));
+		sg_init_table(&buf->sg, 1);
+		tlsrec_crypt_init(&buf->crypt);
 	}
 
 	INIT_LIST_HEAD(&buf->list);

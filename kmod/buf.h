@@ -29,8 +29,8 @@ enum {
  * @off: offset of the first byte: of the record while it is filled, of what is
  *	unread once it is decrypted
  * @len: bytes from there on
- * @sg: additional data, ciphertext, tag; used only when @order is
- *	TLSREC_BUF_ORDER, as is what follows
+ * @sg: additional data, ciphertext and tag, which follow one another; used
+ *	only when @order is TLSREC_BUF_ORDER, as is what follows
  * @crypt: for the cipher
  */
 struct tlsrec_buf {
@@ -39,11 +39,11 @@ struct tlsrec_buf {
 	u8			type;
 	unsigned int		off;
 	unsigned int		len;
-	struct scatterlist	sg[3];
+	struct scatterlist	sg;
 	struct tlsrec_crypt	crypt;
 };
 
-static_assert(sizeof(struct tlsrec_buf) + TLSREC_MAX_HEAD <=
+static_assert(sizeof(struct tlsrec_buf) + TLSREC_MAX_AAD <=
 	      TLSREC_BUF_PAYLOAD);
 static_assert(TLSREC_BUF_PAYLOAD + TLSREC_MAX_RECORD <=
 	      PAGE_SIZE << TLSREC_BUF_ORDER);

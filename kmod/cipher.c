@@ -210,9 +210,21 @@ void tlsrec_key_advance(struct tlsrec_key *key)
 }
 
 /**
+ * tlsrec_crypt_init() - what is the same for all operations
+ * @crypt: new
+ */
+void tlsrec_crypt_init(struct tlsrec_crypt *crypt)
+{
+	crypto_init_wait(&crypt->wait);
+	aead_request_set_callback(&crypt->req, CRYPTO_TFM_REQ_MAY_BACKLOG |
+				  CRYPTO_TFM_REQ_MAY_SLEEP,
+				  crypto_req_done, &crypt->wait);
+}
+
+/**
  * tlsrec_crypt() - encrypt or decrypt one record and wait for the result
  * @key: cipher state
- * @crypt: nonce and additional data are filled in
+ * @crypt: from tlsrec_crypt_init(); the nonce is filled in
  * @encrypt: direction
  * @src: additional data, then the input (with the tag when decrypting)
  * @dst: additional data, then the output; may be @src
@@ -232,11 +244,7 @@ int tlsrec_crypt(struct tlsrec_key *key, struct tlsrec_crypt *crypt,
 	if (ccm_flags)
 		*--iv = ccm_flags;
 
-	crypto_init_wait(&crypt->wait);
 	aead_request_set_tfm(req, key->aead);
-	aead_request_set_callback(req, CRYPTO_TFM_REQ_MAY_BACKLOG |
-				  CRYPTO_TFM_REQ_MAY_SLEEP,
-				  crypto_req_done, &crypt->wait);
 	aead_request_set_ad(req, key->fmt.aad);
 	aead_request_set_crypt(req, src, dst, len, iv);
 

@@ -74,7 +74,7 @@ struct tlsrec_key {
  * @wait: completion of the request
  * @iv: room for CCM's flags, nonce of the record, and room for CCM's counter,
  *	where a driver may fetch and count; see tlsrec_crypt_nonce()
- * @aad: additional data of the record
+ * @aad: additional data of a record that has it apart from its payload
  * @req: the request; its context follows
  * @ctx: room for that context
  *
@@ -103,6 +103,7 @@ void tlsrec_key_get(const struct tlsrec_key *key, void *info);
 void tlsrec_key_wipe(struct tlsrec_key *key);
 void tlsrec_key_advance(struct tlsrec_key *key);
 
+void tlsrec_crypt_init(struct tlsrec_crypt *crypt);
 int tlsrec_crypt(struct tlsrec_key *key, struct tlsrec_crypt *crypt,
 		 bool encrypt, struct scatterlist *src,
 		 struct scatterlist *dst, unsigned int len);

@@ -39,6 +39,12 @@
 #define TLSREC_MSG_POLICY	MSG_SENDPAGE_NOPOLICY
 #endif
 
+/*
+ * Before 6.15 the crypto API goes through memory page by page, whatever it is
+ * a part of.
+ */
+#define TLSREC_WALK_BY_PAGE (LINUX_VERSION_CODE < KERNEL_VERSION(6, 15, 0))
+
 /* Packets whose data is in a device's memory came with 6.12. */
 static inline bool tlsrec_frags_readable(const struct sk_buff *skb)
 {

@@ -189,6 +189,32 @@ int tlsrec_pool_get(enum tlsrec_stream stream, unsigned int min,
 }
 
 /**
+ * tlsrec_pool_extend() - make a slice longer where it is
+ * @stream: where it came from
+ * @min: bytes it must have more
+ * @want: bytes it should have more
+ * @slice: as handed out by tlsrec_pool_get(); its length grows
+ *
+ * Return: whether it could: what is behind the slice may be somebody else's.
+ */
+bool tlsrec_pool_extend(enum tlsrec_stream stream, unsigned int min,
+			unsigned int want, struct tlsrec_slice *slice)
+{
+	struct pool *pool = &get_cpu_ptr(pools)->stream[stream];
+	unsigned int end = slice->off + slice->len;
+	bool ok;
+
+	ok = pool->cur == slice->page && pool->off == end &&
+	     end + min <= pool->size;
+	if (ok) {
+		slice->len += min(want, pool->size - end);
+		pool->off = slice->off + slice->len;
+	}
+	put_cpu_ptr(pools);
+	return ok;
+}
+
+/**
  * tlsrec_pool_trim() - keep only the first bytes of a slice
  * @stream: where it came from
  * @slice: as handed out by tlsrec_pool_get()

@@ -11,8 +11,9 @@
 /**
  * enum tlsrec_stream - where a slice comes from
  * @TLSREC_BULK: payload of large records, page by page
- * @TLSREC_SMALL: headers, tags and whole small records. Apart from the bulk,
- *	so that a slow socket does not hold a large chunk with a small record.
+ * @TLSREC_SMALL: heads and tails of those, and whole small records. Apart from
+ *	the bulk, so that a slow socket does not hold a large chunk with a small
+ *	record.
  */
 enum tlsrec_stream { TLSREC_BULK, TLSREC_SMALL, TLSREC_NR_STREAMS };
 
@@ -38,6 +39,8 @@ void tlsrec_pool_exit(void);
 int tlsrec_pool_get(enum tlsrec_stream stream, unsigned int min,
 		    unsigned int want, unsigned int align, unsigned int phase,
 		    gfp_t gfp, struct tlsrec_slice *slice);
+bool tlsrec_pool_extend(enum tlsrec_stream stream, unsigned int min,
+			unsigned int want, struct tlsrec_slice *slice);
 void tlsrec_pool_trim(enum tlsrec_stream stream, struct tlsrec_slice *slice,
 		      unsigned int len);
 

@@ -94,7 +94,9 @@ void tlsrec_put_head(const struct tlsrec_format *fmt, u8 *head, u8 type,
 	head[2] = VERSION_MINOR;
 	put_be16(head + 3, payload + fmt->explicit_nonce +
 			   tlsrec_tail_size(fmt));
-	memcpy(head + TLSREC_HEADER_SIZE, explicit_nonce, fmt->explicit_nonce);
+	if (fmt->explicit_nonce)
+		memcpy(head + TLSREC_HEADER_SIZE, explicit_nonce,
+		       TLSREC_MAX_EXPLICIT);
 }
 
 /**

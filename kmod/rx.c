@@ -86,8 +86,9 @@ static u32 rx_part_len(const struct tlsrec_rx *rx)
 static int rx_head_size(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q)
 {
 	u32 have = min_t(u32, rx_part_len(rx), TLSREC_HEADER_SIZE);
-	u8 header[TLSREC_HEADER_SIZE];
-	int size;
+	u8 buf[TLSREC_HEADER_SIZE];
+	const u8 *header;
+	int size = 0;
 
 	if (rx->err)
 		return rx->err;
@@ -96,9 +97,13 @@ static int rx_head_size(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q)
 	if (have + rxq_avail(sk, q) < TLSREC_HEADER_SIZE)
 		return 0;
 
-	if (have)
-		memcpy(header, tlsrec_buf_data(rx->part), have);
-	size = rxq_peek(sk, q, header + have, TLSREC_HEADER_SIZE - have);
+	header = have ? NULL : rxq_flat(sk, q, TLSREC_HEADER_SIZE);
+	if (!header) {
+		if (have)
+			memcpy(buf, tlsrec_buf_data(rx->part), have);
+		size = rxq_peek(sk, q, buf + have, TLSREC_HEADER_SIZE - have);
+		header = buf;
+	}
 	if (!size)
 		size = tlsrec_parse_header(&rx->key.fmt, header);
 	if (size < 0)
@@ -247,38 +252,56 @@ static void rx_wake(struct sock *sk, const struct tlsrec_rx *rx)
 	data_ready(sk);
 }
 
-/* Decrypt the record in @buf in place. */
+/*
+ * Decrypt the record in @buf in place. Returns bytes of padding, or a negative
+ * errno.
+ */
 static int rx_decrypt(struct tlsrec_rx *rx, struct tlsrec_buf *buf)
 {
 	const struct tlsrec_format *fmt = &rx->key.fmt;
 	u8 *record = tlsrec_buf_data(buf);
 	u32 head = tlsrec_head_size(fmt);
 	u32 sealed = buf->len - head - TLSREC_TAG_SIZE;
-	u8 iv[TLSREC_NONCE_SIZE];
+	u8 *payload = record + head;
+	u8 header[TLSREC_HEADER_SIZE];
+	u8 *nonce = tlsrec_crypt_nonce(&buf->crypt);
 	int len, err;
 
 	/* Always application data outside (RFC 8446 5.2). */
 	if (fmt->inner_type && record[0] != TLSREC_TYPE_DATA)
 		return -EBADMSG;
 
-	memcpy(iv, rx->key.iv, sizeof(iv));
-	memcpy(iv + TLSREC_NONCE_SIZE - fmt->explicit_nonce,
-	       record + TLSREC_HEADER_SIZE, fmt->explicit_nonce);
-	tlsrec_nonce(fmt, tlsrec_crypt_nonce(&buf->crypt), iv, rx->key.seq);
-	tlsrec_put_aad(fmt, buf->crypt.aad, record, rx->key.seq, sealed);
+	if (fmt->explicit_nonce) {
+		u8 iv[TLSREC_NONCE_SIZE];
 
-	sg_set_buf(&buf->sg[0], buf->crypt.aad, fmt->aad);
-	sg_set_buf(&buf->sg[1], record + head, sealed);
-	sg_set_buf(&buf->sg[2], record + head + sealed, TLSREC_TAG_SIZE);
-	err = tlsrec_crypt(&rx->key, &buf->crypt, false, buf->sg, buf->sg,
+		memcpy(iv, rx->key.iv, TLSREC_NONCE_SIZE - TLSREC_MAX_EXPLICIT);
+		memcpy(iv + TLSREC_NONCE_SIZE - TLSREC_MAX_EXPLICIT,
+		       record + TLSREC_HEADER_SIZE, TLSREC_MAX_EXPLICIT);
+		tlsrec_nonce(fmt, nonce, iv, rx->key.seq);
+	} else {
+		tlsrec_nonce(fmt, nonce, rx->key.iv, rx->key.seq);
+	}
+
+	/*
+	 * The additional data goes right in front of the payload, where the
+	 * head is, so that all of it is one entry; under TLS 1.3 it is there.
+	 */
+	memcpy(header, record, sizeof(header));
+	if (!fmt->inner_type)
+		tlsrec_put_aad(fmt, payload - fmt->aad, header, rx->key.seq,
+			       sealed);
+	sg_set_page(&buf->sg, virt_to_page(buf),
+		    fmt->aad + sealed + TLSREC_TAG_SIZE,
+		    payload - fmt->aad - (u8 *)buf);
+	err = tlsrec_crypt(&rx->key, &buf->crypt, false, &buf->sg, &buf->sg,
 			   sealed + TLSREC_TAG_SIZE);
 	if (err)
 		return err;
 
 	len = sealed;
-	buf->type = record[0];
+	buf->type = header[0];
 	if (fmt->inner_type)
-		len = tlsrec_inner_content(record + head, sealed, &buf->type);
+		len = tlsrec_inner_content(payload, sealed, &buf->type);
 	if (len < 0)
 		return len;
 	buf->off += head;

@@ -123,6 +123,40 @@ int rxq_peek(const struct sock *sk, const struct rxq *q, void *to, u32 len)
 }
 
 /**
+ * rxq_flat() - bytes at the cursor where they are, if they are in one piece
+ * @sk: locked
+ * @q: cursor
+ * @len: how many; at most rxq_avail()
+ *
+ * Return: the bytes, valid as long as the cursor is, or %NULL when they have to
+ * be copied.
+ */
+const u8 *rxq_flat(const struct sock *sk, const struct rxq *q, u32 len)
+{
+	const struct sk_buff *skb = q->skb;
+	const skb_frag_t *frag;
+	u32 off, frag_off;
+
+	if (!skb)
+		skb = skb_peek(&sk->sk_receive_queue);
+	if (!skb)
+		return NULL;
+	off = tcp_sk(sk)->copied_seq + q->taken - TCP_SKB_CB(skb)->seq;
+	if (off + len <= skb_headlen(skb))
+		return skb->data + off;
+
+	frag_off = max(q->frag_off, skb_headlen(skb));
+	if (off < frag_off || q->frag >= skb_shinfo(skb)->nr_frags ||
+	    !is_flat(skb))
+		return NULL;
+	frag = &skb_shinfo(skb)->frags[q->frag];
+	off -= frag_off;
+	if (off + len > skb_frag_size(frag))
+		return NULL;
+	return skb_frag_address(frag) + off;
+}
+
+/**
  * rxq_commit() - tell TCP what was taken, so that it can free and acknowledge
  * @sk: locked
  * @q: cursor, at the head of the queue afterwards

@@ -32,6 +32,7 @@ static inline u32 rxq_avail(const struct sock *sk, const struct rxq *q)
 	return avail && sock_flag(sk, SOCK_DONE) ? avail - 1 : avail;
 }
 
+const u8 *rxq_flat(const struct sock *sk, const struct rxq *q, u32 len);
 int rxq_peek(const struct sock *sk, const struct rxq *q, void *to, u32 len);
 int rxq_copy(const struct sock *sk, struct rxq *q, void *to, u32 len);
 void rxq_commit(struct sock *sk, struct rxq *q);

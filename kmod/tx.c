@@ -13,6 +13,9 @@
  *	           \______________________|_______________________/
  *	                     a few bio_vecs for TCP
  *
+ * The additional data stands in front of the payload while the cipher works,
+ * so that most records are one scatterlist entry; the head then replaces it.
+ *
  * A record is open while more may come (MSG_MORE), then sealed (encrypted),
  * then pushed to TCP, up to TX_BATCH of them at once. What TCP does not take
  * is kept and goes first the next time: with the next call, or when TCP
@@ -33,8 +36,10 @@ enum {
 	TX_BATCH	= 4,	/* records pushed at once: 64 KiB of payload */
 	TX_OUT		= TX_BATCH * TX_SG,
 
-	/* Records up to this size go to the wire in one piece of memory. */
-	LINEAR_MAX	= 3072,
+	/* Payloads up to this size are in one slice. */
+	SMALL_MAX	= 3072,
+	/* The least that is worth a slice of its own of a larger one. */
+	PIECE_MIN	= 1024,
 	/* A spliced piece below this is cheaper to copy than to reference. */
 	SPLICE_MIN	= 1024,
 	/* First slice of a record that grows by small writes. */
@@ -49,39 +54,45 @@ enum {
  * struct tx_record - the open record
  * @open: there is one
  * @type: content type
+ * @split: head and tail are in @ends; otherwise the first target entry begins
+ *	with room for the additional data, and @tail bytes are behind @room
  * @copied_last: the last source entry ends where @room begins
- * @linear: header, payload and tail are in one slice
- * @ends: otherwise, room for header and tail
- * @stream: where @room came from
+ * @tail: bytes behind @room that are kept for the record's tail
  * @len: bytes of payload
  * @max: bytes of payload it may have
- * @nsrc: source entries in use, the additional data included
- * @ndst: target entries in use, the additional data included
- * @spliced: bit mask of the source entries that own a page reference
+ * @nsrc: source entries in use; only when something was spliced
+ * @ndst: target entries in use
+ * @spliced: bit mask of the source entries that are not ours to write to
+ * @held: those of @spliced that own a reference on their page; the others
+ *	borrow the caller's while his call lasts
+ * @ends: see @split
  * @room: free bytes behind the payload; borrows the reference that the last
  *	target entry owns
  */
 struct tx_record {
 	bool			open;
 	u8			type;
+	bool			split;
 	bool			copied_last;
-	bool			linear;
-	struct tlsrec_slice	ends;
-	enum tlsrec_stream	stream;
+	unsigned int		tail;
 	unsigned int		len;
 	unsigned int		max;
 	unsigned int		nsrc;
 	unsigned int		ndst;
 	unsigned long		spliced;
+	unsigned long		held;
+	struct tlsrec_slice	ends;
 	struct tlsrec_slice	room;
 };
 
 /**
  * struct tlsrec_work - what a writer works on
  * @rec: the open record
- * @src: its source; entry 0 is the additional data
- * @dst: its target; entry 0 is the additional data, the others own a
- *	reference on their page
+ * @src: its source, when something was spliced: entry 0 begins with the
+ *	additional data
+ * @dst: its target, otherwise also its source: entry 0 begins with the
+ *	additional data. Each owns a reference on its page, but for entry 0 of
+ *	a split record, which is in @crypt
  * @records: sealed records in @out
  * @out_first: first entry of @out that TCP has not taken whole
  * @out_nr: entries of @out in use
@@ -111,8 +122,6 @@ static DEFINE_PER_CPU(struct tlsrec_work *, work_cache);
 static void record_reset(struct tx_record *rec)
 {
 	memset(rec, 0, sizeof(*rec));
-	rec->nsrc = 1;
-	rec->ndst = 1;
 }
 
 static struct tlsrec_work *work_get(gfp_t gfp)
@@ -132,6 +141,7 @@ static struct tlsrec_work *work_get(gfp_t gfp)
 	sg_unmark_end(&work->src[TX_SG - 1]);
 	sg_unmark_end(&work->dst[TX_SG - 1]);
 	record_reset(&work->rec);
+	tlsrec_crypt_init(&work->crypt);
 	return work;
 }
 
@@ -149,32 +159,47 @@ static bool work_idle(const struct tlsrec_work *work)
 
 /* ---- the open record ---- */
 
-static void record_open(const struct tlsrec_tx *tx, struct tlsrec_work *work,
+static void record_open(const struct tlsrec_tx *tx, struct tx_record *rec,
 			u8 type)
 {
-	work->rec.open = true;
-	work->rec.type = type;
-	work->rec.max = tx->max_payload;
-	sg_set_buf(&work->src[0], work->crypt.aad, tx->key.fmt.aad);
-	sg_set_buf(&work->dst[0], work->crypt.aad, tx->key.fmt.aad);
+	rec->open = true;
+	rec->type = type;
+	rec->max = tx->max_payload;
 }
 
-/* The entry for the tag and one for the inner type must stay free. */
+/* An entry for the tail must stay free. */
 static bool record_full(const struct tx_record *rec)
 {
-	return rec->len == rec->max || rec->nsrc >= TX_SG - 2 ||
-	       (rec->ndst >= TX_SG - 2 && !rec->room.len);
+	return rec->len == rec->max || rec->nsrc >= TX_SG - 1 ||
+	       (rec->ndst >= TX_SG - 1 && !rec->room.len);
+}
+
+/* The caller goes, the record stays: it needs references of its own. */
+static void record_hold(struct tlsrec_work *work)
+{
+	struct tx_record *rec = &work->rec;
+	unsigned long borrowed = rec->spliced & ~rec->held;
+	unsigned int i;
+
+	for_each_set_bit(i, &borrowed, TX_SG)
+		get_page(sg_page(&work->src[i]));
+	rec->held = rec->spliced;
 }
 
 /* Drop the references on spliced pages: they have been read. */
-static void record_put_spliced(struct tlsrec_work *work)
+static void record_put_held(struct tlsrec_work *work)
 {
 	struct tx_record *rec = &work->rec;
 	unsigned int i;
 
-	for_each_set_bit(i, &rec->spliced, TX_SG)
+	for_each_set_bit(i, &rec->held, TX_SG)
 		put_page(sg_page(&work->src[i]));
-	rec->spliced = 0;
+	rec->held = 0;
+}
+
+static enum tlsrec_stream record_stream(const struct tx_record *rec)
+{
+	return rec->split ? TLSREC_BULK : TLSREC_SMALL;
 }
 
 /* Throw the record away; what it holds may be plaintext. */
@@ -183,10 +208,10 @@ static void record_drop(struct tlsrec_work *work)
 	struct tx_record *rec = &work->rec;
 	unsigned int i;
 
-	record_put_spliced(work);
-	if (rec->ends.page)
+	record_put_held(work);
+	if (rec->split)
 		put_page(rec->ends.page);
-	for (i = 1; i < rec->ndst; i++) {
+	for (i = rec->split; i < rec->ndst; i++) {
 		struct scatterlist *sg = &work->dst[i];
 
 		memzero_explicit(sg_virt(sg), sg->length);
@@ -196,79 +221,101 @@ static void record_drop(struct tlsrec_work *work)
 }
 
 /*
- * Add a slice to the record's target, for @want more bytes of payload. With
- * @more the record will stay open and probably grow beyond that.
+ * Begin a record whose payload has a place in pages of its own. What its tail
+ * needs is taken now, so that sealing needs no memory.
  */
-static int record_grow(struct sock *sk, struct tlsrec_work *work,
-		       const struct tlsrec_format *fmt, unsigned int want,
-		       bool more, bool splice, unsigned int phase)
+static int record_split(struct sock *sk, struct tlsrec_work *work,
+			const struct tlsrec_format *fmt)
 {
+	unsigned int size = tlsrec_overhead(fmt);
 	struct tx_record *rec = &work->rec;
-	unsigned int left = rec->max - rec->len;
-	unsigned int head = tlsrec_head_size(fmt);
-	unsigned int tail = tlsrec_tail_size(fmt);
-	struct tlsrec_slice *room = &rec->room;
-	unsigned int min = 1, align, size;
 	int err;
 
-	if (!rec->len && !splice && !more && want <= LINEAR_MAX) {
-		/* The payload is aligned, the header stands before it. */
-		rec->linear = true;
-		rec->stream = TLSREC_SMALL;
-		align = CIPHER_BLOCK;
-		phase = -head & (CIPHER_BLOCK - 1);
-		size = head + want + tail;
-		min = size;
-	} else if (splice || want > LINEAR_MAX) {
-		/*
-		 * Page by page and in phase with the source: the cipher then
-		 * crosses page boundaries of both at once.
-		 */
-		rec->stream = TLSREC_BULK;
-		align = PAGE_SIZE;
-		size = more ? left : want;
-		if (!more && want % CIPHER_BLOCK)
-			size += tail;
-		min = min_t(unsigned int, size, PAGE_SIZE - phase);
-	} else {
-		rec->stream = TLSREC_SMALL;
-		align = CIPHER_BLOCK;
-		phase = 0;
-		size = more ? max3(want, rec->len, (unsigned int)GROW_MIN) :
-			      want + tail;
-		size = round_up(min(size, left + tail), CIPHER_BLOCK);
-		min = CIPHER_BLOCK;
+	err = tlsrec_pool_get(TLSREC_SMALL, size, size, 1, 0,
+			      sk->sk_allocation, &rec->ends);
+	if (err)
+		return err;
+	rec->split = true;
+	sg_set_buf(&work->dst[rec->ndst++], work->crypt.aad, fmt->aad);
+	return 0;
+}
+
+/*
+ * Get memory for more payload, of which the message has @rest bytes. With @more
+ * it is not the last message of the record, unless that fills it up. With
+ * @splice they are at offset @phase of a page.
+ */
+static int record_grow(struct sock *sk, struct tlsrec_work *work,
+		       const struct tlsrec_format *fmt, size_t rest,
+		       bool more, bool splice, unsigned int phase)
+{
+	bool in_phase = TLSREC_WALK_BY_PAGE && splice;
+	struct tx_record *rec = &work->rec;
+	struct tlsrec_slice slice = rec->room;
+	unsigned int left = rec->max - rec->len;
+	unsigned int want = min_t(size_t, rest, left);
+	bool small = !splice && want <= SMALL_MAX;
+	unsigned int front, tail, size, min, over, align = CIPHER_BLOCK;
+	int err;
+
+	if (want == left)
+		more = false;
+	if (more && small)
+		want = max3(want, rec->len, (unsigned int)GROW_MIN);
+	else if (more)
+		want = left;
+	if (more)
+		want = min(round_up(want, CIPHER_BLOCK), left);
+
+	/* What the record has may become longer where it is. */
+	if (rec->tail && !in_phase) {
+		slice.len = rec->tail;
+		min = min_t(unsigned int, want, PIECE_MIN);
+		if (tlsrec_pool_extend(TLSREC_SMALL, min, want, &slice)) {
+			front = 0;
+			tail = rec->tail;
+			size = tail + want;
+			goto take;
+		}
 	}
 
-	/* Taken now, so that sealing needs no memory. */
-	if (!rec->linear && !rec->ends.page) {
-		err = tlsrec_pool_get(TLSREC_SMALL, head + tail, head + tail, 1,
-				      0, sk->sk_allocation, &rec->ends);
+	if (!rec->ndst && (in_phase || rest > left)) {
+		err = record_split(sk, work, fmt);
 		if (err)
 			return err;
 	}
-	err = tlsrec_pool_get(rec->stream, min, size, align, phase,
-			      sk->sk_allocation, room);
-	if (err) {
-		rec->linear = false;
+	front = rec->ndst ? 0 : fmt->aad;
+	tail = rec->split ? 0 : tlsrec_tail_size(fmt);
+	size = front + want + tail;
+	if (rec->split && !more && want % CIPHER_BLOCK)
+		size += tlsrec_tail_size(fmt);
+	min = small && !more ? size : min_t(unsigned int, size, PIECE_MIN);
+
+	/*
+	 * Begin a cipher block. Pages full of payload make the fewest pieces of
+	 * several records; and where the source is in its pages, the cipher
+	 * crosses from page to page in both at once.
+	 */
+	if (rec->split || in_phase)
+		align = PAGE_SIZE;
+	if (!in_phase)
+		phase = -front & (CIPHER_BLOCK - 1);
+	err = tlsrec_pool_get(record_stream(rec), min, size, align, phase,
+			      sk->sk_allocation, &slice);
+	if (err)
 		return err;
-	}
-
-	/* Short of what was wanted: let the next slice begin a cipher block. */
-	if (room->len < size) {
-		unsigned int over = (rec->len + room->len) % CIPHER_BLOCK;
-
-		if (over < room->len)
-			tlsrec_pool_trim(rec->stream, room, room->len - over);
-	}
-
-	if (rec->linear) {
-		room->off += head;
-		room->len -= head;
-	}
-
-	sg_set_buf(&work->dst[rec->ndst++], tlsrec_slice_ptr(room), 0);
+	rec->tail = tail;
+	sg_set_page(&work->dst[rec->ndst++], slice.page, front, slice.off);
 	rec->copied_last = false;
+
+take:
+	/* Short of what was wanted: let the next slice begin a cipher block. */
+	over = (rec->len + slice.len - front - tail) % CIPHER_BLOCK;
+	if (slice.len < size && over < slice.len - front - tail)
+		tlsrec_pool_trim(record_stream(rec), &slice, slice.len - over);
+	rec->room.page = slice.page;
+	rec->room.off = slice.off + front;
+	rec->room.len = slice.len - front - tail;
 	return 0;
 }
 
@@ -287,12 +334,13 @@ static void record_add_copied(struct tlsrec_work *work, unsigned int n)
 {
 	struct tx_record *rec = &work->rec;
 
-	if (rec->copied_last)
+	if (rec->copied_last) {
 		work->src[rec->nsrc - 1].length += n;
-	else
-		sg_set_buf(&work->src[rec->nsrc++],
-			   tlsrec_slice_ptr(&rec->room), n);
-	rec->copied_last = true;
+	} else if (rec->nsrc) {
+		sg_set_page(&work->src[rec->nsrc++], rec->room.page, n,
+			    rec->room.off);
+		rec->copied_last = true;
+	}
 	record_take_room(work, n);
 }
 
@@ -301,11 +349,36 @@ static void record_add_spliced(struct tlsrec_work *work, struct page *page,
 {
 	struct tx_record *rec = &work->rec;
 
-	get_page(page);
+	if (!rec->nsrc) {
+		/* Up to here the source is the target. */
+		memcpy(work->src, work->dst, rec->ndst * sizeof(*work->src));
+		rec->nsrc = rec->ndst;
+		if (!work->src[rec->nsrc - 1].length)
+			rec->nsrc--;
+	}
 	rec->spliced |= BIT(rec->nsrc);
 	sg_set_page(&work->src[rec->nsrc++], page, n, off);
 	rec->copied_last = false;
 	record_take_room(work, n);
+}
+
+/* Skip what is empty, so that the iterator stands at its next byte. */
+static void piece_settle(struct iov_iter *iter)
+{
+	while (iter->count && iter->iov_offset == iter->bvec->bv_len) {
+		iter->iov_offset = 0;
+		iter->bvec++;
+		iter->nr_segs--;
+	}
+}
+
+/* @n bytes of the current piece were used. */
+static void piece_advance(struct iov_iter *iter, unsigned int n)
+{
+	iter->count -= n;
+	iter->iov_offset += n;
+	if (iter->iov_offset == iter->bvec->bv_len)
+		piece_settle(iter);
 }
 
 /*
@@ -317,16 +390,16 @@ static unsigned int spliced_piece(const struct iov_iter *iter,
 				  struct page **page, unsigned int *off)
 {
 	const struct bio_vec *bv = iter->bvec;
+	unsigned int n = min_t(size_t, bv->bv_len - iter->iov_offset,
+			       iter->count);
 	struct page *head;
 	unsigned long rest;
-	unsigned int n = min_t(size_t, bv->bv_len - iter->iov_offset,
-			       iov_iter_count(iter));
 
-	n = min_t(unsigned int, n, rec->max - rec->len);
+	n = min(n, rec->max - rec->len);
 	if (n < SPLICE_MIN || rec->len % CIPHER_BLOCK)
 		return 0;
 	/* Only the end of a record may be off a cipher block. */
-	if (!last || n < iov_iter_count(iter))
+	if (n % CIPHER_BLOCK && !(last && n == iter->count))
 		n = round_down(n, CIPHER_BLOCK);
 
 	*off = bv->bv_offset + iter->iov_offset;
@@ -334,12 +407,56 @@ static unsigned int spliced_piece(const struct iov_iter *iter,
 	*off %= PAGE_SIZE;
 	if (!sendpage_ok(*page))
 		return 0;
-	/* The reference is for one allocation, the bio_vec may be of several. */
+	if (n <= PAGE_SIZE - *off)
+		return n;
+	/* A reference is for one allocation, the bio_vec may be of several. */
 	head = compound_head(*page);
 	rest = page_size(head) - (*page - head) * PAGE_SIZE - *off;
-	if (n > rest)
-		n = round_down(rest, CIPHER_BLOCK);
-	return n;
+	return n > rest ? round_down(rest, CIPHER_BLOCK) : n;
+}
+
+/**
+ * record_splice() - add pieces of the message that can be read in place
+ * @sk: locked
+ * @work: the writer's
+ * @fmt: record layout
+ * @iter: the message, of pages that may be referenced
+ * @more: the record will stay open behind the end of @iter
+ *
+ * Return: bytes added, 0 when the next piece has to be copied, or -ENOMEM.
+ */
+static int record_splice(struct sock *sk, struct tlsrec_work *work,
+			 const struct tlsrec_format *fmt,
+			 struct iov_iter *iter, bool more)
+{
+	struct tx_record *rec = &work->rec;
+	unsigned int n, off, added = 0;
+	struct page *page;
+	int err;
+
+	piece_settle(iter);
+	while (iter->count && rec->len < rec->max && rec->nsrc < TX_SG - 1) {
+		n = spliced_piece(iter, rec, !more, &page, &off);
+		if (!n)
+			break;
+		if (!rec->room.len) {
+			if (added || record_full(rec))
+				break;
+			err = record_grow(sk, work, fmt, iter->count, more,
+					  true, off);
+			if (err)
+				return err;
+		}
+		if (n > rec->room.len)
+			n = round_down(rec->room.len, CIPHER_BLOCK);
+		if (!n)
+			break;
+		record_add_spliced(work, page, off, n);
+		piece_advance(iter, n);
+		added += n;
+	}
+
+	return added;
 }
 
 /*
@@ -374,37 +491,24 @@ static int record_fill(struct sock *sk, struct tlsrec_work *work,
 		       bool splice, bool more)
 {
 	struct tx_record *rec = &work->rec;
-	size_t left = iov_iter_count(iter);
-	unsigned int n, want, off = 0;
-	struct page *page = NULL;
+	unsigned int n;
 	size_t got;
 	int err;
 
-	want = min_t(size_t, left, rec->max - rec->len);
-	if (splice)
-		iov_iter_advance(iter, 0);	/* skips what is empty */
-	n = splice ? spliced_piece(iter, rec, !more, &page, &off) : 0;
-
-	if (!rec->room.len) {
-		/* A record that this call fills up is not going to grow. */
-		bool grows = more && rec->len + want < rec->max;
-
-		err = record_grow(sk, work, fmt, want, grows, n > 0, off);
+	if (splice) {
+		err = record_splice(sk, work, fmt, iter, more);
 		if (err)
 			return err;
 	}
 
-	if (n) {
-		if (n > rec->room.len)
-			n = round_down(rec->room.len, CIPHER_BLOCK);
-		if (n) {
-			record_add_spliced(work, page, off, n);
-			iov_iter_advance(iter, n);
-			return n;
-		}
+	if (!rec->room.len) {
+		err = record_grow(sk, work, fmt, iter->count, more, false, 0);
+		if (err)
+			return err;
 	}
 
-	n = min(want, rec->room.len);
+	n = min_t(size_t, iter->count, rec->max - rec->len);
+	n = min(n, rec->room.len);
 	if (splice)
 		n = min(n, copied_piece(iter, rec));
 	got = copy_from_iter(tlsrec_slice_ptr(&rec->room), n, iter);
@@ -437,11 +541,30 @@ static void out_add(struct tlsrec_work *work, struct page *page,
 	bvec_set_page(&work->out[work->out_nr++], page, len, off);
 }
 
-static void out_add_buf(struct tlsrec_work *work, void *buf, unsigned int len)
+/* The record is encrypted: its pieces are for TCP. */
+static void record_out(struct tlsrec_work *work, const struct tlsrec_format *fmt,
+		       bool tail_inside)
 {
-	struct page *page = virt_to_head_page(buf);
+	unsigned int head_size = tlsrec_head_size(fmt);
+	struct tx_record *rec = &work->rec;
+	struct tlsrec_slice *ends = &rec->ends;
+	struct scatterlist *sg = work->dst;
+	unsigned int i = 1, skip;
 
-	out_add(work, page, buf - page_address(page), len);
+	if (rec->split) {
+		out_add(work, ends->page, ends->off, head_size);
+	} else {
+		skip = fmt->aad - head_size;
+		out_add(work, sg_page(sg), sg->offset + skip,
+			sg->length - skip);
+	}
+	for (sg++; i < rec->ndst; i++, sg++)
+		out_add(work, sg_page(sg), sg->offset, sg->length);
+	if (!tail_inside) {
+		get_page(ends->page);
+		out_add(work, ends->page, ends->off + head_size,
+			tlsrec_tail_size(fmt));
+	}
 }
 
 /**
@@ -461,11 +584,11 @@ static int record_seal(struct sock *sk, struct tlsrec_tx *tx,
 	unsigned int tail_size = tlsrec_tail_size(fmt);
 	struct tx_record *rec = &work->rec;
 	struct tlsrec_crypt *crypt = &work->crypt;
-	struct tlsrec_slice *ends = &rec->ends;
-	unsigned int i, ndst, nsrc;
-	struct scatterlist *src;
+	struct tlsrec_slice rest = rec->room;
+	struct scatterlist *src = work->dst;
+	unsigned int ndst = rec->ndst, nsrc;
+	u8 head[TLSREC_MAX_HEAD], *front, *tail;
 	bool tail_inside;
-	u8 *head, *tail;
 	int err;
 
 	/* The last number is for a control record: a KeyUpdate, an alert. */
@@ -476,80 +599,64 @@ static int record_seal(struct sock *sk, struct tlsrec_tx *tx,
 	}
 
 	/*
-	 * The tail follows the payload directly when that is not whole cipher
-	 * blocks, so that the inner type shares its last block; otherwise it
-	 * joins the next header, apart from the page-aligned payload.
+	 * The tail of a split record follows the payload directly when that is
+	 * not whole cipher blocks, so that the inner type shares its last
+	 * block; otherwise it joins the next head, apart from the pages.
 	 */
-	tail_inside = rec->linear ||
-		      (rec->len % CIPHER_BLOCK && rec->room.len >= tail_size);
-	if (tail_inside)
-		tail = tlsrec_slice_ptr(&rec->room);
-	else
-		tail = tlsrec_slice_ptr(ends) + head_size;
-	if (rec->linear)
-		head = sg_virt(&work->dst[1]) - head_size;
-	else
-		head = tlsrec_slice_ptr(ends);
-
-	/* Inner type, then tag, on both lists. */
-	ndst = rec->ndst;
-	nsrc = rec->nsrc;
-	if (fmt->inner_type) {
-		*tail = rec->type;
-		if (tail_inside)
-			work->dst[ndst - 1].length++;
-		else
-			sg_set_buf(&work->dst[ndst++], tail, 1);
-		if (tail_inside && rec->copied_last)
-			work->src[nsrc - 1].length++;
-		else
-			sg_set_buf(&work->src[nsrc++], tail, 1);
+	rest.len += rec->tail;
+	tail_inside = !rec->split ||
+		      (rec->len % CIPHER_BLOCK && rest.len >= tail_size);
+	if (tail_inside) {
+		tail = tlsrec_slice_ptr(&rest);
+		work->dst[ndst - 1].length += tail_size;
+	} else {
+		tail = tlsrec_slice_ptr(&rec->ends) + head_size;
+		sg_set_buf(&work->dst[ndst++], tail, tail_size);
 	}
-	sg_set_buf(&work->dst[ndst++], tail + fmt->inner_type,
-		   TLSREC_TAG_SIZE);
+	if (fmt->inner_type)
+		*tail = rec->type;
+
+	nsrc = ndst;
+	if (rec->nsrc) {
+		src = work->src;
+		nsrc = rec->nsrc;
+		if (fmt->inner_type) {
+			if (tail_inside && rec->copied_last)
+				src[nsrc - 1].length++;
+			else
+				sg_set_buf(&src[nsrc++], tail, 1);
+		}
+	}
 
 	tlsrec_put_head(fmt, head, rec->type, rec->len,
 			tx->key.iv + TLSREC_NONCE_SIZE - TLSREC_MAX_EXPLICIT);
-	tlsrec_put_aad(fmt, crypt->aad, head, tx->key.seq, rec->len);
+	front = sg_virt(work->dst);
+	tlsrec_put_aad(fmt, front, head, tx->key.seq, rec->len);
 	tlsrec_nonce(fmt, tlsrec_crypt_nonce(crypt), tx->key.iv, tx->key.seq);
 
-	src = rec->spliced ? work->src : work->dst;
-	sg_mark_end(&work->src[nsrc - 1]);
+	sg_mark_end(&src[nsrc - 1]);
 	sg_mark_end(&work->dst[ndst - 1]);
 	err = tlsrec_crypt(&tx->key, crypt, true, src, work->dst,
 			   rec->len + fmt->inner_type);
-	sg_unmark_end(&work->src[nsrc - 1]);
+	sg_unmark_end(&src[nsrc - 1]);
 	sg_unmark_end(&work->dst[ndst - 1]);
 	if (unlikely(err)) {
 		err = -EBADMSG;
 		goto fail;
 	}
 
-	record_put_spliced(work);
-	if (rec->linear) {
-		out_add_buf(work, head, head_size + rec->len + tail_size);
-	} else {
-		out_add(work, ends->page, ends->off, head_size);
-		for (i = 1; i < rec->ndst; i++)
-			out_add_buf(work, sg_virt(&work->dst[i]),
-				    work->dst[i].length);
-		if (tail_inside) {
-			/* Behind what was just added: the same entry. */
-			work->out[work->out_nr - 1].bv_len += TLSREC_TAG_SIZE;
-			work->out_bytes += TLSREC_TAG_SIZE;
-		} else {
-			get_page(ends->page);
-			out_add(work, ends->page, ends->off + head_size,
-				tail_size);
-		}
-	}
-	if (rec->room.len) {
-		/* Give back what the record did not need. */
-		struct tlsrec_slice *room = &rec->room;
-
-		tlsrec_pool_trim(rec->stream, room,
-				 tail_inside ? tail_size : 0);
-	}
+	if (rec->split)
+		memcpy(tlsrec_slice_ptr(&rec->ends), head, head_size);
+	else if (!fmt->inner_type)	/* else the head is what is there */
+		memcpy(front + fmt->aad - head_size, head, head_size);
+	if (rec->held)
+		record_put_held(work);
+	record_out(work, fmt, tail_inside);
+	/* Give back what the record did not need. */
+	if (!tail_inside)
+		tail_size = 0;
+	if (rest.len > tail_size)
+		tlsrec_pool_trim(record_stream(rec), &rest, tail_size);
 
 	work->records++;
 	tlsrec_stat_add(sk, TLSREC_TX_RECORDS, 1);
@@ -568,32 +675,34 @@ fail:
 
 /* ---- pushing ---- */
 
+static void out_drop(struct tlsrec_work *work)
+{
+	while (work->out_first < work->out_nr)
+		put_page(work->out[work->out_first++].bv_page);
+	work->out_bytes = 0;
+	work->out_first = 0;
+	work->out_nr = 0;
+	work->records = 0;
+}
+
 /* TCP has taken @n bytes of the batch. */
 static void out_advance(struct tlsrec_work *work, size_t n)
 {
-	work->out_bytes -= n;
-	while (n) {
-		struct bio_vec *bv = &work->out[work->out_first];
-		size_t part = min_t(size_t, n, bv->bv_len);
+	struct bio_vec *bv = &work->out[work->out_first];
 
-		bv->bv_offset += part;
-		bv->bv_len -= part;
-		n -= part;
-		if (bv->bv_len)
-			break;
+	work->out_bytes -= n;
+	if (likely(!work->out_bytes)) {
+		out_drop(work);
+		return;
+	}
+
+	for (; n >= bv->bv_len; bv++) {
+		n -= bv->bv_len;
 		put_page(bv->bv_page);
 		work->out_first++;
 	}
-	if (!work->out_bytes) {
-		work->out_first = 0;
-		work->out_nr = 0;
-		work->records = 0;
-	}
-}
-
-static void out_drop(struct tlsrec_work *work)
-{
-	out_advance(work, work->out_bytes);
+	bv->bv_offset += n;
+	bv->bv_len -= n;
 }
 
 /*
@@ -814,7 +923,7 @@ static int call_write(struct tx_call *call, struct msghdr *msg, u8 type)
 		}
 
 		if (!work->rec.open)
-			record_open(call->tx, work, type);
+			record_open(call->tx, &work->rec, type);
 		if (!record_full(&work->rec)) {
 			n = record_fill(call->sk, work, fmt, &msg->msg_iter,
 					splice, more);
@@ -873,7 +982,7 @@ static int call_begin(struct tx_call *call, u8 type)
 	if (call->tx->err)
 		return call->tx->err;
 
-	if (call->work->out_bytes) {
+	if (batch_full(call->sk, call->work)) {
 		err = call_push(call, true);
 		if (err)
 			return err;
@@ -900,6 +1009,8 @@ static void call_end(struct tx_call *call)
 	/* Opened, but nothing came: a fault or a signal. */
 	if (rec->open && !rec->len)
 		record_drop(call->work);
+	if (rec->spliced)
+		record_hold(call->work);
 	/* Users inside the kernel put callbacks of their own over ours. */
 	if (call->work->out_bytes &&
 	    call->sk->sk_write_space != tlsrec_write_space)
@@ -950,7 +1061,7 @@ static int tx_send(struct sock *sk, struct msghdr *msg)
 		err = call_write(&call, msg, type ? type : TLSREC_TYPE_DATA);
 	if (err)
 		call_rescue(&call, err);
-	else
+	else if (!(call.flags & TLSREC_MSG_NOTLAST))
 		err = call_push(&call, false);
 	if (call.corked)
 		call_uncork(&call);
@@ -995,15 +1106,48 @@ int tlsrec_sendmsg(struct sock *sk, struct msghdr *msg, size_t size)
 }
 
 #ifdef TLSREC_HAVE_SENDPAGE
+/*
+ * A page from the middle of a record, of which a splice brings several: most of
+ * what a call does is of no concern for it. Returns whether it could be added.
+ */
+static bool tx_append_page(struct sock *sk, struct page *page, int offset,
+			   size_t size, int flags)
+{
+	struct tlsrec_tx *tx = &tlsrec_ctx(sk)->tx;
+	struct tx_record *rec;
+
+	if (!tx->work || tx->turn.held || !(flags & TLSREC_MSG_NOTLAST))
+		return false;
+	rec = &tx->work->rec;
+	if (!rec->open || rec->type != TLSREC_TYPE_DATA || !rec->spliced ||
+	    rec->nsrc >= TX_SG - 2)
+		return false;
+	if (size < SPLICE_MIN || size >= rec->room.len ||
+	    (rec->len | size) % CIPHER_BLOCK || !sendpage_ok(page))
+		return false;
+
+	record_add_spliced(tx->work, page, offset, size);
+	record_hold(tx->work);
+	return true;
+}
+
 int tlsrec_sendpage(struct sock *sk, struct page *page, int offset,
 		    size_t size, int flags)
 {
 	struct msghdr msg = { .msg_flags = flags | MSG_SPLICE_PAGES };
 	struct bio_vec bvec;
+	int ret = size;
+
+	if (msg.msg_flags & ~TX_FLAGS)
+		return -EOPNOTSUPP;
 
 	bvec_set_page(&bvec, page, size, offset);
 	iov_iter_bvec(&msg.msg_iter, ITER_SOURCE, &bvec, 1, size);
-	return tlsrec_sendmsg(sk, &msg, size);
+	lock_sock(sk);
+	if (!tx_append_page(sk, page, offset, size, flags))
+		ret = tx_send(sk, &msg);
+	release_sock(sk);
+	return ret;
 }
 #endif
 
