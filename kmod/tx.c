@@ -249,7 +249,9 @@ static int record_grow(struct sock *sk, struct tlsrec_work *work,
 		       const struct tlsrec_format *fmt, size_t rest,
 		       bool more, bool splice, unsigned int phase)
 {
-	bool in_phase = TLSREC_WALK_BY_PAGE && splice;
+	/* A chunk may be a single page, see tlsrec_pool_get(). */
+	bool in_phase = TLSREC_WALK_BY_PAGE && splice &&
+			phase <= PAGE_SIZE - PIECE_MIN;
 	struct tx_record *rec = &work->rec;
 	struct tlsrec_slice slice = rec->room;
 	unsigned int left = rec->max - rec->len;
@@ -279,7 +281,7 @@ static int record_grow(struct sock *sk, struct tlsrec_work *work,
 		}
 	}
 
-	if (!rec->ndst && (in_phase || rest > left)) {
+	if (!rec->ndst && (in_phase || (rest > left && left > SMALL_MAX))) {
 		err = record_split(sk, work, fmt);
 		if (err)
 			return err;
@@ -435,7 +437,8 @@ static int record_splice(struct sock *sk, struct tlsrec_work *work,
 	int err;
 
 	piece_settle(iter);
-	while (iter->count && rec->len < rec->max && rec->nsrc < TX_SG - 1) {
+	while (iter->count && rec->len < rec->max &&
+	       max(rec->nsrc, rec->ndst) < TX_SG - 1) {
 		n = spliced_piece(iter, rec, !more, &page, &off);
 		if (!n)
 			break;
@@ -541,6 +544,18 @@ static void out_add(struct tlsrec_work *work, struct page *page,
 	bvec_set_page(&work->out[work->out_nr++], page, len, off);
 }
 
+/*
+ * A fault has left the last target entry empty. Some ciphers take that for the
+ * end of the list; and the tail of a split record would come behind it.
+ */
+static void record_drop_empty(struct tlsrec_work *work)
+{
+	struct tx_record *rec = &work->rec;
+
+	tlsrec_pool_trim(TLSREC_BULK, &rec->room, 0);
+	put_page(sg_page(&work->dst[--rec->ndst]));
+}
+
 /* The record is encrypted: its pieces are for TCP. */
 static void record_out(struct tlsrec_work *work, const struct tlsrec_format *fmt,
 		       bool tail_inside)
@@ -584,9 +599,9 @@ static int record_seal(struct sock *sk, struct tlsrec_tx *tx,
 	unsigned int tail_size = tlsrec_tail_size(fmt);
 	struct tx_record *rec = &work->rec;
 	struct tlsrec_crypt *crypt = &work->crypt;
-	struct tlsrec_slice rest = rec->room;
 	struct scatterlist *src = work->dst;
-	unsigned int ndst = rec->ndst, nsrc;
+	struct tlsrec_slice rest;
+	unsigned int ndst, nsrc;
 	u8 head[TLSREC_MAX_HEAD], *front, *tail;
 	bool tail_inside;
 	int err;
@@ -598,11 +613,16 @@ static int record_seal(struct sock *sk, struct tlsrec_tx *tx,
 		goto fail;
 	}
 
+	if (rec->split && !work->dst[rec->ndst - 1].length)
+		record_drop_empty(work);
+
 	/*
 	 * The tail of a split record follows the payload directly when that is
 	 * not whole cipher blocks, so that the inner type shares its last
 	 * block; otherwise it joins the next head, apart from the pages.
 	 */
+	ndst = rec->ndst;
+	rest = rec->room;
 	rest.len += rec->tail;
 	tail_inside = !rec->split ||
 		      (rec->len % CIPHER_BLOCK && rest.len >= tail_size);
@@ -1098,6 +1118,8 @@ int tlsrec_sendmsg(struct sock *sk, struct msghdr *msg, size_t size)
 
 	if (msg->msg_flags & ~TX_FLAGS)
 		return -EOPNOTSUPP;
+	/* Only sendpage() may promise that more comes at once. */
+	msg->msg_flags &= ~TLSREC_MSG_NOTLAST;
 
 	lock_sock(sk);
 	ret = tx_send(sk, msg);
@@ -1123,6 +1145,7 @@ static bool tx_append_page(struct sock *sk, struct page *page, int offset,
 	    rec->nsrc >= TX_SG - 2)
 		return false;
 	if (size < SPLICE_MIN || size >= rec->room.len ||
+	    size >= rec->max - rec->len ||
 	    (rec->len | size) % CIPHER_BLOCK || !sendpage_ok(page))
 		return false;
 
