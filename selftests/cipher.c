@@ -292,6 +292,34 @@ TEST_F(cipher, wire)
 	EXPECT_EQ(0, tt_poll(self->peer, POLLIN, 0));
 }
 
+/* A fault at the first byte of new memory: the record ends before it, and ciphers see nothing of that memory. */
+TEST_F(cipher, fault_between_pieces)
+{
+	enum { MAX = 12288, GOOD = 2 * MAX + 8192, BAD = 65536 };
+	uint8_t *map = mmap(NULL, GOOD + BAD, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint16_t max = MAX;
+
+	ASSERT_NE(MAP_FAILED, (void *)map);
+	ASSERT_EQ(0, mprotect(map + GOOD, BAD, PROT_NONE));
+	ASSERT_EQ(0, tt_key_set(self->sk, TLS_TX, &self->tx));
+	ASSERT_EQ(0, setsockopt(self->sk, SOL_TLS, TLS_TX_MAX_PAYLOAD_LEN, &max, sizeof(max)));
+	/* where in its memory a record begins depends on those before it */
+	for (int i = 0; i < 4; i++) {
+		ssize_t n, got = 0;
+
+		tt_fill(map, GOOD, i);
+		n = send(self->sk, map, GOOD + 20000, 0);
+		ASSERT_LT(0, n);
+		ASSERT_GE(GOOD, n);
+		for (; got < n; got += self->o->len) {
+			ASSERT_EQ(1, tt_recv_rec(self->peer, &self->tx, self->o)) TH_LOG("%zd of %zd bytes", got, n);
+			ASSERT_GE(0, tt_diff(self->o->data, self->o->len, i + got));
+		}
+		ASSERT_EQ(got, n);
+	}
+	munmap(map, GOOD + BAD);
+}
+
 /* The sequence number where 32 bits end, and the whole structure as getsockopt gives it. */
 TEST_F(cipher, sequence_number)
 {

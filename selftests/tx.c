@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -1375,6 +1376,86 @@ TEST_F(tx, efault)
 		EXPECT_LE(1, take(self, (more ? 10 : 0) + n + 10, more ? 0 : 10)) TH_LOG("cut at %zu, %zd counted", cut[i], n);
 		EXPECT_EQ(0, pending(self->peer));
 	}
+}
+
+/* Calls that fault where a record goes on in other memory, and a second connection in between. */
+TEST_F(tx, efault_many_slices)
+{
+	struct tt_key other = tt_key_make(variant->version, variant->cipher, 7);
+	uint8_t byte = 0, *bad = mmap(NULL, 65536, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t data[1024 + 16];
+	int fd[2], p[2], file;
+	size_t sent = 1024;
+	cpu_set_t cpu;
+
+	/* What the connections share is each processor's. */
+	CPU_ZERO(&cpu);
+	CPU_SET(0, &cpu);
+	ASSERT_EQ(0, sched_setaffinity(0, sizeof(cpu), &cpu));
+	ASSERT_NE(MAP_FAILED, (void *)bad);
+	tt_tcp_pair(variant->family, fd);
+	tt_install(fd[0], &other, NULL);
+	tt_fill(data, sent, 0);
+	ASSERT_EQ(1024, send(self->sk, data, sent, MSG_MORE));
+	for (int i = 0; i < 22; i++) {
+		ASSERT_EQ(1, send(fd[0], &byte, 1, 0));
+		EXPECT_EQ(-1, send(self->sk, bad, i < 21 ? 1 : 3000, 0));
+		EXPECT_EQ(EFAULT, errno);
+		if (i == 21)
+			break;
+		tt_fill(data, 1, sent);
+		ASSERT_EQ(1, send(self->sk, data, 1, MSG_MORE));
+		sent++;
+	}
+	tt_fill(data, 16, sent);
+	ASSERT_EQ(16 - sent % 16, send(self->sk, data, 16 - sent % 16, MSG_MORE));
+	sent += 16 - sent % 16;
+	file = make_file(1, 2048, sent);
+	ASSERT_EQ(0, pipe(p));
+	ASSERT_EQ(2048, splice(file, NULL, p[1], NULL, 2048, 0));
+	ASSERT_EQ(2048, splice(p[0], NULL, self->sk, NULL, 2048, 0));
+	EXPECT_LE(1, take(self, sent + 2048, 0));
+	close(p[0]);
+	close(p[1]);
+	close(file);
+	close(fd[0]);
+	close(fd[1]);
+	munmap(bad, 65536);
+}
+
+/* Bytes of free memory. */
+static long mem_free(void)
+{
+	long kib = 0, n = 0;
+	char name[32];
+	FILE *f = fopen("/proc/meminfo", "r");
+
+	while (fscanf(f, "%31s %ld%*[^\n]", name, &n) == 2)
+		if (!strcmp(name, "MemFree:"))
+			kib = n;
+	fclose(f);
+	return kib * 1024;
+}
+
+/* Small records that nobody reads: not a page for each. */
+TEST_F(tx, small_records_memory)
+{
+	uint16_t max = 64;
+	int size = 4 << 20;
+	uint8_t *data = calloc(1, 65536);
+	ssize_t sent = 0, n;
+	long before;
+
+	ASSERT_EQ(0, setsockopt(self->sk, SOL_TLS, TLS_TX_MAX_PAYLOAD_LEN, &max, sizeof(max)));
+	ASSERT_EQ(0, setsockopt(self->sk, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)));
+	tt_nonblock(self->sk, true);
+	before = mem_free();
+	while (sent < 2 << 20 && (n = send(self->sk, data, 65536, 0)) > 0)
+		sent += n;
+	EXPECT_LT(1 << 20, sent);
+	/* Together with TCP's own descriptions of packets. */
+	EXPECT_GT(10 * sent, before - mem_free());
+	free(data);
 }
 
 /* sendmsg in every size, with every flag that is allowed, one stream */
