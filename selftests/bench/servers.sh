@@ -240,7 +240,8 @@ start_nginx
 # The programs' files are read now: waiting for an emulated disk makes a guest's clock jump.
 contend openssl
 fetch 1.1 >/dev/null
-wrk_gets 1024 0.1
+# wrk has to be there already when it is told to end.
+wrk_gets 1024 2
 h2load_gets 1024 "$CONNECTIONS"
 for ((round = 0; round < rounds; round++)); do
 	for c in openssl tls tlsrec; do
