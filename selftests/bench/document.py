@@ -258,19 +258,21 @@ def server_table(known, measures, titles, ratios):
 def servers(data, plots):
     lines = ["## Servers", *prose(
         "nginx with one worker serves files over TLS 1.3 with AES-GCM-128: OpenSSL in user space, the in-tree module, and",
-        f"tlsrec in its place, one after the other in the same boot, {data['rounds']} rounds. wrk and h2load-h1 talk HTTP/1.1 to",
+        f"tlsrec in its place, one after the other in the same boot; rounds: {data['rounds']}. wrk and h2load-h1 talk HTTP/1.1 to",
         "it, h2load-h2 HTTP/2; they do their TLS in user space, and what they need counts in all but what is *of nginx*.")]
     if data["counted"]:
         lines += prose("In guests with one emulated processor for nginx and its client, whose clock counts instructions, so",
                        "that it does not matter what else this machine does; `NATIVE=1 make bench PARTS=servers` measures in",
-                       "seconds, with the running kernel.")[1:]
+                       "seconds, with the running kernel. Whether nginx's chunks of an HTTP/2 answer leave one by one or gathered",
+                       "differs from run to run, with any contender, and by up to a third of the cost; and who waits for the one",
+                       "processor makes the 99th percentile. Small differences there say nothing.")[1:]
     lines += [f"![Requests per second]({plots}/servers.svg)"]
     for name, kernel in data["kernels"].items():
         known = {(r["client"], r["file"], r["contender"]): r for r in kernel["rows"]}
         titles = {what: t[data["counted"]] for what, t in SERVER_MEASURES.items()}
         lines += ["", f"### nginx on Linux {name}", *prose(
-            f"{kernel['release']}, gcm(aes) by {kernel['driver']}, nginx {kernel['nginx']}, OpenSSL {kernel['openssl']};",
-            f"rounds within {100 * kernel['spread']:.1f} %.")]
+            f"{kernel['release']}, gcm(aes) by {kernel['driver']}, nginx {kernel['nginx']}, OpenSSL {kernel['openssl']}"
+            + (f"; rounds within {100 * kernel['spread']:.1f} %." if data["rounds"] > 1 else "."))]
         for measures, ratios in (list(titles)[:2], True), (list(titles)[2:], False):
             lines += [*server_table(known, measures, [titles[m] for m in measures], ratios), ""]
         lines.pop()
