@@ -140,7 +140,6 @@ static struct tlsrec_work *work_get(gfp_t gfp)
 	/* Records end where they end, not with the table. */
 	sg_unmark_end(&work->src[TX_SG - 1]);
 	sg_unmark_end(&work->dst[TX_SG - 1]);
-	record_reset(&work->rec);
 	tlsrec_crypt_init(&work->crypt);
 	return work;
 }
