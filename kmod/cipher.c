@@ -198,17 +198,6 @@ void tlsrec_key_wipe(struct tlsrec_key *key)
 	memzero_explicit(key, sizeof(*key));
 }
 
-/* Go on to the next record: sequence number and explicit nonce. */
-void tlsrec_key_advance(struct tlsrec_key *key)
-{
-	u8 *explicit = key->iv + key->cipher->salt_size;
-
-	if (!++key->seq)
-		key->exhausted = true;
-	if (key->fmt.explicit_nonce)
-		put_unaligned_be64(get_unaligned_be64(explicit) + 1, explicit);
-}
-
 /**
  * tlsrec_crypt_init() - what is the same for all operations
  * @crypt: new

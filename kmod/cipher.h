@@ -101,11 +101,21 @@ const char *tlsrec_cipher_probe(bool *generic);
 int tlsrec_key_set(struct tlsrec_key *key, const void *info);
 void tlsrec_key_get(const struct tlsrec_key *key, void *info);
 void tlsrec_key_wipe(struct tlsrec_key *key);
-void tlsrec_key_advance(struct tlsrec_key *key);
 
 void tlsrec_crypt_init(struct tlsrec_crypt *crypt);
 int tlsrec_crypt(struct tlsrec_key *key, struct tlsrec_crypt *crypt,
 		 bool encrypt, struct scatterlist *src,
 		 struct scatterlist *dst, unsigned int len);
+
+/* Go on to the next record: sequence number and explicit nonce. */
+static inline void tlsrec_key_advance(struct tlsrec_key *key)
+{
+	u8 *explicit = key->iv + key->cipher->salt_size;
+
+	if (!++key->seq)
+		key->exhausted = true;
+	if (key->fmt.explicit_nonce)
+		tlsrec_put_be64(explicit, tlsrec_get_be64(explicit) + 1);
+}
 
 #endif /* TLSREC_CIPHER_H */

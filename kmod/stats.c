@@ -4,10 +4,16 @@
 #include <linux/proc_fs.h>
 #include <linux/seq_file.h>
 #include <net/net_namespace.h>
+#include <net/netns/generic.h>
 
 #include "stats.h"
 
-unsigned int tlsrec_net_id __read_mostly;
+/* Per network namespace. */
+struct tlsrec_net {
+	struct tlsrec_mib __percpu *mib;
+};
+
+static unsigned int net_id __read_mostly;
 
 static const char * const stat_names[TLSREC_NR_STATS] = {
 	[TLSREC_CURR_TX_SW]		= "TlsCurrTxSw",
@@ -33,10 +39,17 @@ static const char * const stat_names[TLSREC_NR_STATS] = {
 	[TLSREC_RX_BYTES]		= "TlsrecRxBytes",
 };
 
+struct tlsrec_mib __percpu *tlsrec_stats(const struct sock *sk)
+{
+	const struct tlsrec_net *tn = net_generic(sock_net(sk), net_id);
+
+	return tn->mib;
+}
+
 static void show(struct seq_file *seq, unsigned int nr)
 {
 	struct net *net = seq->private;
-	struct tlsrec_net *tn = net_generic(net, tlsrec_net_id);
+	struct tlsrec_net *tn = net_generic(net, net_id);
 	unsigned int i;
 	int cpu;
 
@@ -63,7 +76,7 @@ static int tls_stat_show(struct seq_file *seq, void *v)
 
 static int __net_init stats_net_init(struct net *net)
 {
-	struct tlsrec_net *tn = net_generic(net, tlsrec_net_id);
+	struct tlsrec_net *tn = net_generic(net, net_id);
 
 	tn->mib = alloc_percpu(struct tlsrec_mib);
 	if (!tn->mib)
@@ -81,7 +94,7 @@ static int __net_init stats_net_init(struct net *net)
 
 static void __net_exit stats_net_exit(struct net *net)
 {
-	struct tlsrec_net *tn = net_generic(net, tlsrec_net_id);
+	struct tlsrec_net *tn = net_generic(net, net_id);
 
 	remove_proc_entry("tlsrec_stat", net->proc_net);
 	free_percpu(tn->mib);
@@ -90,7 +103,7 @@ static void __net_exit stats_net_exit(struct net *net)
 static struct pernet_operations stats_net_ops = {
 	.init	= stats_net_init,
 	.exit	= stats_net_exit,
-	.id	= &tlsrec_net_id,
+	.id	= &net_id,
 	.size	= sizeof(struct tlsrec_net),
 };
 

@@ -4,8 +4,9 @@
 #define TLSREC_STATS_H
 
 #include <linux/percpu.h>
-#include <net/netns/generic.h>
 #include <net/sock.h>
+
+#include "tlsrec.h"
 
 /* The first part has the names and the order of /proc/net/tls_stat. */
 enum tlsrec_stat {
@@ -39,19 +40,29 @@ struct tlsrec_mib {
 	u64	count[TLSREC_NR_STATS];
 };
 
-/* Per network namespace. */
-struct tlsrec_net {
-	struct tlsrec_mib __percpu *mib;
-};
-
-extern unsigned int tlsrec_net_id;
+/**
+ * tlsrec_stats() - counters of a socket's namespace
+ * @sk: a socket
+ *
+ * Return: counters, which are there as long as the socket.
+ */
+struct tlsrec_mib __percpu *tlsrec_stats(const struct sock *sk);
 
 static inline void tlsrec_stat_add(const struct sock *sk,
 				   enum tlsrec_stat stat, int n)
 {
-	struct tlsrec_net *tn = net_generic(sock_net(sk), tlsrec_net_id);
+	this_cpu_add(tlsrec_ctx(sk)->stats->count[stat], n);
+}
 
-	this_cpu_add(tn->mib->count[stat], n);
+/* A record of @bytes; @stat counts records, and the one behind it bytes. */
+static inline void tlsrec_stat_record(const struct sock *sk,
+				      enum tlsrec_stat stat,
+				      unsigned int bytes)
+{
+	struct tlsrec_mib __percpu *mib = tlsrec_ctx(sk)->stats;
+
+	this_cpu_inc(mib->count[stat]);
+	this_cpu_add(mib->count[stat + 1], bytes);
 }
 
 int tlsrec_stats_init(void);

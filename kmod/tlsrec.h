@@ -20,6 +20,7 @@
 #include "record.h"
 
 struct tlsrec_buf;
+struct tlsrec_mib;
 struct tlsrec_work;
 
 #define TLSREC_VERSION		"0.1.0"
@@ -98,12 +99,14 @@ struct tlsrec_rx {
  * @tx: transmit direction
  * @rx: receive direction
  * @zerocopy_ro: value of TLS_TX_ZEROCOPY_RO
+ * @stats: counters of the socket's namespace
  * @rcu: get_info and poll look at the context without the socket lock
  */
 struct tlsrec_ctx {
 	struct tlsrec_tx	tx;
 	struct tlsrec_rx	rx;
 	bool			zerocopy_ro;
+	struct tlsrec_mib __percpu *stats;
 	struct rcu_head		rcu;
 };
 

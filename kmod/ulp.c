@@ -252,6 +252,7 @@ static int ulp_init(struct sock *sk)
 	ctx = kzalloc(sizeof(*ctx), GFP_KERNEL);
 	if (!ctx)
 		return -ENOMEM;
+	ctx->stats = tlsrec_stats(sk);
 	ctx->tx.max_payload = TLSREC_MAX_PAYLOAD;
 	tlsrec_turn_init(&ctx->tx.turn);
 	tlsrec_turn_init(&ctx->rx.turn);
