@@ -14,9 +14,14 @@
 #include "pool.h"
 
 enum {
-	CHUNK_ORDER	= 3,
-	RING_SIZE	= 32,	/* a power of two; 1 MiB a CPU and stream */
+	RING_SIZE	= 32,	/* a power of two */
 	LOOK_AHEAD	= 4,	/* a slow socket must not stop the others */
+};
+
+/* Three of the largest records in one piece, or four times their payload. */
+static const unsigned int chunk_order[TLSREC_NR_STREAMS] = {
+	[TLSREC_BULK]	= 4,
+	[TLSREC_SMALL]	= 3,
 };
 
 /**
@@ -102,9 +107,9 @@ static struct page *pool_install(struct pool *pool, struct page *page)
 }
 
 /* Cut a slice from the current chunk. */
-static bool pool_cut(struct pool *pool, unsigned int min, unsigned int want,
-		     unsigned int align, unsigned int phase,
-		     struct tlsrec_slice *slice)
+static __always_inline bool
+pool_cut(struct pool *pool, unsigned int min, unsigned int want,
+	 unsigned int align, unsigned int phase, struct tlsrec_slice *slice)
 {
 	unsigned int off = pool->off;
 
@@ -123,51 +128,55 @@ static bool pool_cut(struct pool *pool, unsigned int min, unsigned int want,
 	return true;
 }
 
-static struct page *chunk_alloc(gfp_t gfp)
+/* Is there too much in the current chunk to go on to another one? */
+static bool pool_has_much(const struct pool *pool)
+{
+	return pool->cur && pool->size - pool->off > pool->size / 4;
+}
+
+/* Where memory is fragmented, smaller ones do, only slower. */
+static struct page *chunk_alloc(unsigned int order, gfp_t gfp)
 {
 	struct page *page;
 
-	page = alloc_pages((gfp & ~__GFP_DIRECT_RECLAIM) | __GFP_COMP |
-			   __GFP_NOWARN | __GFP_NORETRY, CHUNK_ORDER);
-	if (page)
-		return page;
+	for (; order; order--) {
+		page = alloc_pages((gfp & ~__GFP_DIRECT_RECLAIM) | __GFP_COMP |
+				   __GFP_NOWARN | __GFP_NORETRY, order);
+		if (page)
+			return page;
+	}
 
-	/* Memory is fragmented: single pages do, only slower. */
 	return alloc_page(gfp | __GFP_NOWARN);
 }
 
-/**
- * tlsrec_pool_get() - get a slice
- * @stream: which kind
- * @min: bytes it must have; with @phase at most PAGE_SIZE
- * @want: bytes it should have
- * @align: power of two
- * @phase: the slice's offset is @phase modulo @align
- * @gfp: how to allocate when no chunk is free; may sleep if this says so
- * @slice: result; its length is from @min to @want
- *
- * Return: 0 or -ENOMEM.
- */
-int tlsrec_pool_get(enum tlsrec_stream stream, unsigned int min,
-		    unsigned int want, unsigned int align, unsigned int phase,
-		    gfp_t gfp, struct tlsrec_slice *slice)
+/* The rest of the current chunk does not do: go on to another one. */
+static int pool_get_slow(enum tlsrec_stream stream, unsigned int min,
+			 unsigned int want, unsigned int align,
+			 unsigned int phase, gfp_t gfp,
+			 struct tlsrec_slice *slice)
 {
-	struct page *fresh = NULL, *old = NULL;
+	struct page *fresh, *old;
 	struct pool *pool;
-	bool ok;
+	bool much, ok;
 
 	pool = &get_cpu_ptr(pools)->stream[stream];
-	ok = pool_cut(pool, min, want, align, phase, slice);
-	if (!ok && pool_recycle(pool))
-		ok = pool_cut(pool, min, want, align, phase, slice);
+	much = pool_has_much(pool);
+	ok = !much && pool_recycle(pool) &&
+	     pool_cut(pool, min, want, align, phase, slice);
 	put_cpu_ptr(pools);
 	if (likely(ok))
 		return 0;
+	if (much)
+		return -ENOSPC;
 
-	fresh = chunk_alloc(gfp);
+	fresh = chunk_alloc(chunk_order[stream], gfp);
 	if (!fresh)
 		return -ENOMEM;
 
+	if (unlikely((phase & (align - 1)) + min > page_size(fresh))) {
+		put_page(fresh);
+		return -ENOSPC;
+	}
 	if (unlikely(page_is_pfmemalloc(fresh))) {
 		/* From the emergency reserves: TCP must give it back at once. */
 		slice->page = fresh;
@@ -180,12 +189,38 @@ int tlsrec_pool_get(enum tlsrec_stream stream, unsigned int min,
 	/* This may be another CPU by now, which is as good. */
 	pool = &get_cpu_ptr(pools)->stream[stream];
 	old = pool_install(pool, fresh);
-	ok = pool_cut(pool, min, want, align, phase, slice);
+	pool_cut(pool, min, want, align, phase, slice);
 	put_cpu_ptr(pools);
 	if (old)
 		put_page(old);
+	return 0;
+}
 
-	return ok ? 0 : -ENOMEM;
+/**
+ * tlsrec_pool_get() - get a slice
+ * @stream: which kind
+ * @min: bytes it must have; from @phase on not more than PAGE_SIZE, or -ENOSPC
+ *	may be the answer
+ * @want: bytes it should have
+ * @align: power of two
+ * @phase: the slice's offset is @phase modulo @align
+ * @gfp: how to allocate when no chunk is free; may sleep if this says so
+ * @slice: result; its length is from @min to @want
+ *
+ * Return: 0, -ENOMEM, or -ENOSPC: @min bytes have to be in several pieces,
+ * since memory is fragmented or too much of a chunk would be lost.
+ */
+int tlsrec_pool_get(enum tlsrec_stream stream, unsigned int min,
+		    unsigned int want, unsigned int align, unsigned int phase,
+		    gfp_t gfp, struct tlsrec_slice *slice)
+{
+	struct pool *pool = &get_cpu_ptr(pools)->stream[stream];
+	bool ok = pool_cut(pool, min, want, align, phase, slice);
+
+	put_cpu_ptr(pools);
+	if (likely(ok))
+		return 0;
+	return pool_get_slow(stream, min, want, align, phase, gfp, slice);
 }
 
 /**

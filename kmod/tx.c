@@ -45,6 +45,12 @@ enum {
 	/* First slice of a record that grows by small writes. */
 	GROW_MIN	= 1024,
 	CIPHER_BLOCK	= 16,
+	/* What fast ciphers take at a time, in whole cache lines. */
+	CIPHER_STRIDE	= 128,
+	/* Whole records from this size on are in the bulk's chunks. */
+	LARGE_MIN	= 8192,
+	/* Payload from which on its place in memory matters to them. */
+	STRIDE_MIN	= 1024,
 };
 
 #define TX_FLAGS (MSG_MORE | MSG_DONTWAIT | MSG_NOSIGNAL | MSG_EOR | \
@@ -93,6 +99,7 @@ struct tx_record {
  * @dst: its target, otherwise also its source: entry 0 begins with the
  *	additional data. Each owns a reference on its page, but for entry 0 of
  *	a split record, which is in @crypt
+ * @pushing: TCP is at @out, and may have dropped the lock to wait for memory
  * @records: sealed records in @out
  * @out_first: first entry of @out that TCP has not taken whole
  * @out_nr: entries of @out in use
@@ -105,6 +112,7 @@ struct tx_record {
  */
 struct tlsrec_work {
 	struct tx_record	rec;
+	bool			pushing;
 	unsigned int		records;
 	unsigned int		out_first;
 	unsigned int		out_nr;
@@ -256,7 +264,7 @@ static int record_grow(struct sock *sk, struct tlsrec_work *work,
 	unsigned int left = rec->max - rec->len;
 	unsigned int want = min_t(size_t, rest, left);
 	bool small = !splice && want <= SMALL_MAX;
-	unsigned int front, tail, size, min, over, align = CIPHER_BLOCK;
+	unsigned int front, tail, size, min, over, align;
 	int err;
 
 	if (want == left)
@@ -299,8 +307,10 @@ static int record_grow(struct sock *sk, struct tlsrec_work *work,
 	 */
 	if (rec->split || in_phase)
 		align = PAGE_SIZE;
+	else
+		align = want < STRIDE_MIN ? CIPHER_BLOCK : CIPHER_STRIDE;
 	if (!in_phase)
-		phase = -front & (CIPHER_BLOCK - 1);
+		phase = -front & (align - 1);
 	err = tlsrec_pool_get(record_stream(rec), min, size, align, phase,
 			      sk->sk_allocation, &slice);
 	if (err)
@@ -582,13 +592,63 @@ static void record_out(struct tlsrec_work *work, const struct tlsrec_format *fmt
 }
 
 /**
+ * seal_crypt() - encrypt with the next sequence number
+ * @tx: transmit direction
+ * @work: @work->dst is the target: room for the additional data, the payload,
+ *	its tail
+ * @src: the source, with the room that the target begins with; may be the
+ *	target
+ * @type: content type
+ * @len: bytes of payload
+ * @front: the room for the additional data
+ * @head: result, tlsrec_head_size() bytes for the wire, which under TLS 1.3
+ *	are the additional data
+ *
+ * Return: 0 or -EBADMSG: the sequence number must not be used again.
+ */
+static int seal_crypt(struct tlsrec_tx *tx, struct tlsrec_work *work,
+		      struct scatterlist *src, u8 type, unsigned int len,
+		      u8 *front, u8 *head)
+{
+	const struct tlsrec_format *fmt = &tx->key.fmt;
+	struct tlsrec_key *key = &tx->key;
+
+	/* The last number is for a control record: a KeyUpdate, an alert. */
+	if (unlikely(key->exhausted ||
+		     (key->seq == U64_MAX && type == TLSREC_TYPE_DATA)))
+		return -EBADMSG;
+
+	tlsrec_put_head(fmt, head, type, len,
+			key->iv + TLSREC_NONCE_SIZE - TLSREC_MAX_EXPLICIT);
+	tlsrec_put_aad(fmt, front, head, key->seq, len);
+	tlsrec_nonce(fmt, tlsrec_crypt_nonce(&work->crypt), key->iv, key->seq);
+	if (unlikely(tlsrec_crypt(key, &work->crypt, true, src, work->dst,
+				  len + fmt->inner_type)))
+		return -EBADMSG;
+	return 0;
+}
+
+static void seal_done(struct sock *sk, struct tlsrec_tx *tx, u8 type,
+		      unsigned int len)
+{
+	tlsrec_stat_record(sk, TLSREC_TX_RECORDS, len);
+	trace_tlsrec_record_tx(sk, tx->key.seq, type, len);
+	tlsrec_key_advance(&tx->key);
+}
+
+static void seal_failed(struct sock *sk, struct tlsrec_tx *tx, int err)
+{
+	tx->err = err;
+	trace_tlsrec_fail(sk, true, tx->key.seq, err);
+}
+
+/**
  * record_seal() - encrypt the open record and add it to the batch
  * @sk: locked
  * @tx: transmit direction
  * @work: has an open record, and room in the batch
  *
- * Return: 0, or -EBADMSG, sticky: the record is gone, and its sequence number
- * must not be used again.
+ * Return: 0, or -EBADMSG, sticky: the record is gone.
  */
 static int record_seal(struct sock *sk, struct tlsrec_tx *tx,
 		       struct tlsrec_work *work)
@@ -597,20 +657,12 @@ static int record_seal(struct sock *sk, struct tlsrec_tx *tx,
 	unsigned int head_size = tlsrec_head_size(fmt);
 	unsigned int tail_size = tlsrec_tail_size(fmt);
 	struct tx_record *rec = &work->rec;
-	struct tlsrec_crypt *crypt = &work->crypt;
 	struct scatterlist *src = work->dst;
 	struct tlsrec_slice rest;
 	unsigned int ndst, nsrc;
 	u8 head[TLSREC_MAX_HEAD], *front, *tail;
 	bool tail_inside;
 	int err;
-
-	/* The last number is for a control record: a KeyUpdate, an alert. */
-	if (tx->key.exhausted ||
-	    (tx->key.seq == U64_MAX && rec->type == TLSREC_TYPE_DATA)) {
-		err = -EBADMSG;
-		goto fail;
-	}
 
 	if (rec->split && !work->dst[rec->ndst - 1].length)
 		record_drop_empty(work);
@@ -647,26 +699,21 @@ static int record_seal(struct sock *sk, struct tlsrec_tx *tx,
 		}
 	}
 
-	tlsrec_put_head(fmt, head, rec->type, rec->len,
-			tx->key.iv + TLSREC_NONCE_SIZE - TLSREC_MAX_EXPLICIT);
-	front = sg_virt(work->dst);
-	tlsrec_put_aad(fmt, front, head, tx->key.seq, rec->len);
-	tlsrec_nonce(fmt, tlsrec_crypt_nonce(crypt), tx->key.iv, tx->key.seq);
-
 	sg_mark_end(&src[nsrc - 1]);
 	sg_mark_end(&work->dst[ndst - 1]);
-	err = tlsrec_crypt(&tx->key, crypt, true, src, work->dst,
-			   rec->len + fmt->inner_type);
+	front = sg_virt(work->dst);
+	err = seal_crypt(tx, work, src, rec->type, rec->len, front, head);
 	sg_unmark_end(&src[nsrc - 1]);
 	sg_unmark_end(&work->dst[ndst - 1]);
 	if (unlikely(err)) {
-		err = -EBADMSG;
-		goto fail;
+		seal_failed(sk, tx, err);
+		record_drop(work);
+		return err;
 	}
 
 	if (rec->split)
 		memcpy(tlsrec_slice_ptr(&rec->ends), head, head_size);
-	else if (!fmt->inner_type)	/* else the head is what is there */
+	else if (!fmt->inner_type)
 		memcpy(front + fmt->aad - head_size, head, head_size);
 	if (rec->held)
 		record_put_held(work);
@@ -678,18 +725,9 @@ static int record_seal(struct sock *sk, struct tlsrec_tx *tx,
 		tlsrec_pool_trim(record_stream(rec), &rest, tail_size);
 
 	work->records++;
-	tlsrec_stat_add(sk, TLSREC_TX_RECORDS, 1);
-	tlsrec_stat_add(sk, TLSREC_TX_BYTES, rec->len);
-	trace_tlsrec_record_tx(sk, tx->key.seq, rec->type, rec->len);
-	tlsrec_key_advance(&tx->key);
+	seal_done(sk, tx, rec->type, rec->len);
 	record_reset(rec);
 	return 0;
-
-fail:
-	tx->err = err;
-	trace_tlsrec_fail(sk, true, tx->key.seq, err);
-	record_drop(work);
-	return err;
 }
 
 /* ---- pushing ---- */
@@ -738,8 +776,13 @@ static int tx_push(struct sock *sk, struct tlsrec_tx *tx, int flags)
 	/* Who waits, and who gets a signal, is decided by the caller. */
 	flags |= MSG_DONTWAIT | MSG_NOSIGNAL;
 
+	/* By a shutdown() meanwhile; what is not out yet is lost then. */
+	if (unlikely(work->pushing))
+		return -EAGAIN;
+
 	/* TCP reports free space from inside of this, too. */
 	tx->turn.held = true;
+	work->pushing = true;
 	while (work->out_bytes) {
 		ret = tlsrec_push_pages(sk, work->out + work->out_first,
 					work->out_nr - work->out_first,
@@ -748,6 +791,7 @@ static int tx_push(struct sock *sk, struct tlsrec_tx *tx, int flags)
 			break;
 		out_advance(work, ret);
 	}
+	work->pushing = false;
 	tx->turn.held = held;
 
 	if (!work->out_bytes)
@@ -1049,13 +1093,31 @@ static void call_rescue(struct tx_call *call, int err)
 	tx_keep_error(call->sk, call_push(call, false));
 }
 
-static int tx_send(struct sock *sk, struct msghdr *msg)
+static void tx_give_turn(struct sock *sk, struct tlsrec_tx *tx)
+{
+	if (unlikely(tlsrec_turn_give(sk, &tx->turn))) {
+		set_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
+		sk->sk_write_space(sk);
+	}
+}
+
+/**
+ * tx_send() - a message, and what is kept of earlier ones
+ * @sk: locked; the lock is dropped while waiting
+ * @msg: what is left of the message
+ * @sealed: bytes of it that are in records already
+ *
+ * Return: bytes taken, with @sealed, or a negative errno.
+ */
+static int tx_send(struct sock *sk, struct msghdr *msg, size_t sealed)
 {
 	struct tx_call call = {
 		.sk = sk,
 		.tx = &tlsrec_ctx(sk)->tx,
 		.flags = msg->msg_flags,
 		.timeo = sock_sndtimeo(sk, msg->msg_flags & MSG_DONTWAIT),
+		.copied = sealed,
+		.sealed = sealed,
 	};
 	u8 type = 0;
 	int err;
@@ -1086,11 +1148,7 @@ static int tx_send(struct sock *sk, struct msghdr *msg)
 		call_uncork(&call);
 	call_end(&call);
 give:
-	if (tlsrec_turn_give(sk, &call.tx->turn)) {
-		set_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
-		sk->sk_write_space(sk);
-	}
-
+	tx_give_turn(sk, call.tx);
 	if (!err)
 		return call.copied;
 	/* What is kept goes out later, unless the connection is dead. */
@@ -1103,6 +1161,134 @@ give:
 	return sk_stream_error(sk, msg->msg_flags, err);
 }
 
+/* ---- the short way ---- */
+
+/* A message that becomes one record, and nothing is in its way? */
+static bool is_whole(const struct sock *sk, const struct tlsrec_tx *tx,
+		     const struct msghdr *msg)
+{
+	size_t len = iov_iter_count(&msg->msg_iter);
+
+	return len && len <= tx->max_payload &&
+	       !(msg->msg_flags & (MSG_MORE | MSG_EOR | MSG_SPLICE_PAGES)) &&
+	       !msg->msg_controllen && !tx->work && !tx->turn.held &&
+	       !tx->err && !sk->sk_err && !(sk->sk_shutdown & SEND_SHUTDOWN) &&
+	       sk_stream_memory_free(sk);
+}
+
+/* Make the message a record in @slice, which has exactly the room for it. */
+static int whole_seal(struct sock *sk, struct tlsrec_tx *tx,
+		      struct tlsrec_work *work, struct tlsrec_slice *slice,
+		      u8 *front, unsigned int len)
+{
+	const struct tlsrec_format *fmt = &tx->key.fmt;
+	unsigned int skip = fmt->aad - tlsrec_head_size(fmt);
+	struct scatterlist *sg = work->dst;
+	u8 head[TLSREC_MAX_HEAD];
+	int err;
+
+	if (fmt->inner_type)
+		front[fmt->aad + len] = TLSREC_TYPE_DATA;
+	sg_set_page(sg, slice->page, slice->len, slice->off);
+	sg_mark_end(sg);
+	err = seal_crypt(tx, work, sg, TLSREC_TYPE_DATA, len, front, head);
+	sg_unmark_end(sg);
+	if (unlikely(err)) {
+		seal_failed(sk, tx, err);
+		return err;
+	}
+	if (!fmt->inner_type)
+		memcpy(front + skip, head, tlsrec_head_size(fmt));
+	slice->off += skip;
+	slice->len -= skip;
+	seal_done(sk, tx, TLSREC_TYPE_DATA, len);
+	return 0;
+}
+
+/* TCP has the first @sent bytes of the record, or an error; keep the rest. */
+static void whole_keep(struct tlsrec_tx *tx, struct tlsrec_work *work,
+		       struct tlsrec_slice *slice, int sent)
+{
+	if (sent > 0) {
+		slice->off += sent;
+		slice->len -= sent;
+	}
+	out_add(work, slice->page, slice->off, slice->len);
+	work->records = 1;
+	tx->work = work;
+}
+
+/**
+ * tx_send_whole() - send a message as one record, the short way
+ * @sk: locked
+ * @tx: transmit direction
+ * @msg: is_whole()
+ *
+ * The message is sealed all at once, so there is no open record, and no turn to
+ * take until TCP gets it. Whatever is out of the ordinary is left to tx_send().
+ *
+ * Return: as tx_send(), or 0 with nothing done.
+ */
+static int tx_send_whole(struct sock *sk, struct tlsrec_tx *tx,
+			 struct msghdr *msg)
+{
+	const struct tlsrec_format *fmt = &tx->key.fmt;
+	unsigned int len = msg_data_left(msg);
+	unsigned int size = fmt->aad + len + tlsrec_tail_size(fmt);
+	unsigned int align;
+	struct tlsrec_slice slice;
+	struct tlsrec_work *work;
+	struct bio_vec bvec;
+	size_t got;
+	u8 *front;
+	int ret;
+
+	work = work_get(sk->sk_allocation);
+	if (!work)
+		return 0;
+	align = len < STRIDE_MIN ? CIPHER_BLOCK : CIPHER_STRIDE;
+	if (tlsrec_pool_get(len > LARGE_MIN ? TLSREC_BULK : TLSREC_SMALL,
+			    size, size, align, -fmt->aad & (align - 1),
+			    sk->sk_allocation, &slice)) {
+		work_put(work);
+		return 0;
+	}
+
+	front = tlsrec_slice_ptr(&slice);
+	got = copy_from_iter(front + fmt->aad, len, &msg->msg_iter);
+	if (unlikely(got < len)) {
+		iov_iter_revert(&msg->msg_iter, got);
+		ret = 0;
+		goto drop;
+	}
+	if (unlikely(whole_seal(sk, tx, work, &slice, front, len))) {
+		ret = sk_stream_error(sk, msg->msg_flags, tx->err);
+		goto drop;
+	}
+
+	/* TCP may drop the lock to wait for memory. */
+	tx->turn.held = true;
+	bvec_set_page(&bvec, slice.page, slice.len, slice.off);
+	ret = tlsrec_push_pages(sk, &bvec, 1, slice.len,
+				MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (unlikely(ret < (int)slice.len)) {
+		whole_keep(tx, work, &slice, ret);
+		/* Who waits for the turn is woken at the end of this. */
+		tx->turn.held = false;
+		return tx_send(sk, msg, len);
+	}
+	put_page(slice.page);
+	work_put(work);
+	tx_give_turn(sk, tx);
+	return len;
+
+drop:
+	memzero_explicit(front, size);
+	put_page(slice.page);
+	work_put(work);
+	return ret;
+}
+
 /**
  * tlsrec_sendmsg() - sendmsg() of a socket with a transmit key
  * @sk: not locked
@@ -1113,7 +1299,8 @@ give:
  */
 int tlsrec_sendmsg(struct sock *sk, struct msghdr *msg, size_t size)
 {
-	int ret;
+	struct tlsrec_tx *tx;
+	int ret = 0;
 
 	if (msg->msg_flags & ~TX_FLAGS)
 		return -EOPNOTSUPP;
@@ -1121,7 +1308,11 @@ int tlsrec_sendmsg(struct sock *sk, struct msghdr *msg, size_t size)
 	msg->msg_flags &= ~TLSREC_MSG_NOTLAST;
 
 	lock_sock(sk);
-	ret = tx_send(sk, msg);
+	tx = &tlsrec_ctx(sk)->tx;
+	if (is_whole(sk, tx, msg))
+		ret = tx_send_whole(sk, tx, msg);
+	if (!ret)
+		ret = tx_send(sk, msg, 0);
 	release_sock(sk);
 	return ret;
 }
@@ -1167,7 +1358,7 @@ int tlsrec_sendpage(struct sock *sk, struct page *page, int offset,
 	iov_iter_bvec(&msg.msg_iter, ITER_SOURCE, &bvec, 1, size);
 	lock_sock(sk);
 	if (!tx_append_page(sk, page, offset, size, flags))
-		ret = tx_send(sk, &msg);
+		ret = tx_send(sk, &msg, 0);
 	release_sock(sk);
 	return ret;
 }
