@@ -248,6 +248,39 @@ static int record_split(struct sock *sk, struct tlsrec_work *work,
 }
 
 /*
+ * The room is now that of @slice, which has @front bytes before it and the
+ * record's tail behind it; @size bytes were wanted.
+ */
+static void record_set_room(struct tx_record *rec, struct tlsrec_slice *slice,
+			    unsigned int front, unsigned int size)
+{
+	unsigned int len = slice->len - front - rec->tail;
+	unsigned int over = (rec->len + len) % CIPHER_BLOCK;
+
+	/* Short of what was wanted: let the next slice begin a cipher block. */
+	if (slice->len < size && over < len) {
+		tlsrec_pool_trim(record_stream(rec), slice, slice->len - over);
+		len -= over;
+	}
+	rec->room.page = slice->page;
+	rec->room.off = slice->off + front;
+	rec->room.len = len;
+}
+
+/* What the record has may become longer where it is, by up to @want bytes. */
+static bool record_extend(struct tx_record *rec, unsigned int want)
+{
+	unsigned int min = min_t(unsigned int, want, PIECE_MIN);
+	struct tlsrec_slice slice = rec->room;
+
+	slice.len = rec->tail;
+	if (!tlsrec_pool_extend(TLSREC_SMALL, min, want, &slice))
+		return false;
+	record_set_room(rec, &slice, 0, rec->tail + want);
+	return true;
+}
+
+/*
  * Get memory for more payload, of which the message has @rest bytes. With @more
  * it is not the last message of the record, unless that fills it up. With
  * @splice they are at offset @phase of a page.
@@ -260,11 +293,11 @@ static int record_grow(struct sock *sk, struct tlsrec_work *work,
 	bool in_phase = TLSREC_WALK_BY_PAGE && splice &&
 			phase <= PAGE_SIZE - PIECE_MIN;
 	struct tx_record *rec = &work->rec;
-	struct tlsrec_slice slice = rec->room;
 	unsigned int left = rec->max - rec->len;
 	unsigned int want = min_t(size_t, rest, left);
 	bool small = !splice && want <= SMALL_MAX;
-	unsigned int front, tail, size, min, over, align;
+	unsigned int front, size, min, align;
+	struct tlsrec_slice slice;
 	int err;
 
 	if (want == left)
@@ -276,17 +309,8 @@ static int record_grow(struct sock *sk, struct tlsrec_work *work,
 	if (more)
 		want = min(round_up(want, CIPHER_BLOCK), left);
 
-	/* What the record has may become longer where it is. */
-	if (rec->tail && !in_phase) {
-		slice.len = rec->tail;
-		min = min_t(unsigned int, want, PIECE_MIN);
-		if (tlsrec_pool_extend(TLSREC_SMALL, min, want, &slice)) {
-			front = 0;
-			tail = rec->tail;
-			size = tail + want;
-			goto take;
-		}
-	}
+	if (rec->tail && !in_phase && record_extend(rec, want))
+		return 0;
 
 	if (!rec->ndst && (in_phase || (rest > left && left > SMALL_MAX))) {
 		err = record_split(sk, work, fmt);
@@ -294,16 +318,15 @@ static int record_grow(struct sock *sk, struct tlsrec_work *work,
 			return err;
 	}
 	front = rec->ndst ? 0 : fmt->aad;
-	tail = rec->split ? 0 : tlsrec_tail_size(fmt);
-	size = front + want + tail;
-	if (rec->split && !more && want % CIPHER_BLOCK)
+	size = front + want;
+	if (!rec->split || (!more && want % CIPHER_BLOCK))
 		size += tlsrec_tail_size(fmt);
 	min = small && !more ? size : min_t(unsigned int, size, PIECE_MIN);
 
 	/*
-	 * Begin a cipher block. Pages full of payload make the fewest pieces of
-	 * several records; and where the source is in its pages, the cipher
-	 * crosses from page to page in both at once.
+	 * Pages full of payload make the fewest pieces of several records; and
+	 * where the source is in its pages, the cipher crosses from page to
+	 * page in both at once.
 	 */
 	if (rec->split || in_phase)
 		align = PAGE_SIZE;
@@ -315,18 +338,10 @@ static int record_grow(struct sock *sk, struct tlsrec_work *work,
 			      sk->sk_allocation, &slice);
 	if (err)
 		return err;
-	rec->tail = tail;
+	rec->tail = rec->split ? 0 : tlsrec_tail_size(fmt);
 	sg_set_page(&work->dst[rec->ndst++], slice.page, front, slice.off);
 	rec->copied_last = false;
-
-take:
-	/* Short of what was wanted: let the next slice begin a cipher block. */
-	over = (rec->len + slice.len - front - tail) % CIPHER_BLOCK;
-	if (slice.len < size && over < slice.len - front - tail)
-		tlsrec_pool_trim(record_stream(rec), &slice, slice.len - over);
-	rec->room.page = slice.page;
-	rec->room.off = slice.off + front;
-	rec->room.len = slice.len - front - tail;
+	record_set_room(rec, &slice, front, size);
 	return 0;
 }
 
