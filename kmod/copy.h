@@ -8,6 +8,8 @@
 #include <linux/cpufeature.h>
 #endif
 
+#include "compat.h"
+
 /**
  * tlsrec_copy() - memcpy() for pieces of records
  * @to: where to
@@ -25,11 +27,15 @@ static inline void tlsrec_copy(void *to, const void *from, size_t len)
 
 	if (len >= STRING_MIN && !cpu_feature_enabled(X86_FEATURE_FSRM)) {
 		size_t words = len / sizeof(u64);
+		size_t last = len - sizeof(u64);
 
+		/* The last word, as the string move stops in front of it. */
+		put_unaligned(get_unaligned((const u64 *)(from + last)),
+			      (u64 *)(to + last));
 		asm volatile("rep movsq"
 			     : "+D" (to), "+S" (from), "+c" (words)
 			     : : "memory");
-		len %= sizeof(u64);
+		return;
 	}
 #endif
 	memcpy(to, from, len);
