@@ -12,56 +12,106 @@ static bool is_flat(const struct sk_buff *skb)
 	       tlsrec_frags_readable(skb);
 }
 
-/*
- * Copy from one packet, beginning at the cursor's fragment. Packets hold one
- * record or more in up to 17 fragments: each is found once, not once a record.
- */
-static int copy_skb(struct rxq *q, void *to, u32 off, u32 len)
+/* Where in @skb the cursor stands. */
+static u32 skb_off(const struct sock *sk, const struct rxq *q,
+		   const struct sk_buff *skb)
 {
-	const struct sk_buff *skb = q->skb;
-	const skb_frag_t *frags = skb_shinfo(skb)->frags;
-	u32 head = skb_headlen(skb);
+	return tcp_sk(sk)->copied_seq + q->taken - TCP_SKB_CB(skb)->seq;
+}
 
+/* The next fragment of the packet, if there is one. */
+static bool next_frag(struct rxq *q)
+{
+	if (q->frag == q->frag_end)
+		return false;
+
+	q->at = skb_frag_address(q->frag);
+	q->left = skb_frag_size(q->frag);
+	q->frag++;
+	return true;
+}
+
+/* Find the byte at @off, which is in this packet. */
+static bool find_in_skb(struct rxq *q, struct sk_buff *skb, u32 off)
+{
+	const struct skb_shared_info *info = skb_shinfo(skb);
+
+	q->skb = skb;
+	q->frag = NULL;
+	q->frag_end = NULL;
 	if (unlikely(!is_flat(skb)))
-		return skb_copy_bits(skb, off, to, len);
+		return false;
 
-	if (off < head) {
-		u32 n = min(len, head - off);
-
-		tlsrec_copy(to, skb->data + off, n);
-		to += n;
-		off += n;
-		len -= n;
-	}
-	if (q->frag_off < head)
-		q->frag_off = head;
-
-	while (len) {
-		const skb_frag_t *frag = &frags[q->frag];
-		u32 size = skb_frag_size(frag);
-		u32 skip = off - q->frag_off;
-
-		if (skip < size) {
-			u32 n = min(len, size - skip);
-
-			tlsrec_copy(to, skb_frag_address(frag) + skip, n);
-			to += n;
-			off += n;
-			len -= n;
-			if (!len)
-				break;
+	q->frag = info->frags;
+	q->frag_end = info->frags + info->nr_frags;
+	q->at = skb->data;
+	q->left = skb_headlen(skb);
+	while (off >= q->left) {
+		off -= q->left;
+		if (!next_frag(q)) {
+			q->left = 0;
+			return false;
 		}
-		q->frag_off += size;
-		q->frag++;
+	}
+	q->at += off;
+	q->left -= off;
+	return true;
+}
+
+/**
+ * rxq_find() - find the next bytes, when @q->left is 0
+ * @sk: locked
+ * @q: cursor
+ *
+ * Return: they are at @q->at; else there are none, or they are in @q->skb but
+ * have to be copied from there with skb_copy_bits().
+ */
+bool rxq_find(const struct sock *sk, struct rxq *q)
+{
+	const struct sk_buff_head *queue = &sk->sk_receive_queue;
+	struct sk_buff *skb = q->skb;
+
+	sock_owned_by_me(sk);
+
+	/* The bytes of a packet follow one another. */
+	while (next_frag(q))
+		if (q->left)
+			return true;
+
+	/*
+	 * Packets may overlap: the place in each is found from its sequence
+	 * number, not from the end of the one before.
+	 */
+	if (!skb)
+		skb = skb_peek(queue);
+	for (; skb; skb = skb_peek_next(skb, queue)) {
+		u32 off = skb_off(sk, q, skb);
+
+		if (off < skb->len)
+			return find_in_skb(q, skb, off);
 	}
 
-	return 0;
+	return false;
+}
+
+/* Copy from a packet that cannot be read in place. Returns how many bytes. */
+static int copy_bits(const struct sock *sk, struct rxq *q, void *to, u32 len)
+{
+	u32 off, n;
+
+	if (!q->skb)
+		return -EFAULT;
+	off = skb_off(sk, q, q->skb);
+	if (off >= q->skb->len)
+		return -EFAULT;
+	n = min(len, q->skb->len - off);
+	return skb_copy_bits(q->skb, off, to, n) ? -EFAULT : n;
 }
 
 /**
  * rxq_copy() - copy bytes at the cursor and move it behind them
  * @sk: locked
- * @q: cursor
+ * @q: cursor; after an error at the same byte or a later one
  * @to: where to
  * @len: how many; at most rxq_avail()
  *
@@ -69,40 +119,24 @@ static int copy_skb(struct rxq *q, void *to, u32 off, u32 len)
  */
 int rxq_copy(const struct sock *sk, struct rxq *q, void *to, u32 len)
 {
-	const struct sk_buff_head *queue = &sk->sk_receive_queue;
-	u32 seq = tcp_sk(sk)->copied_seq + q->taken;
-	u32 left = len;
+	while (len) {
+		int n;
 
-	sock_owned_by_me(sk);
-
-	if (!q->skb)
-		q->skb = skb_peek(queue);
-	while (left) {
-		u32 off, n;
-
-		if (unlikely(!q->skb))
-			return -EFAULT;
-		/*
-		 * Segments may overlap: the place in each is found from its
-		 * sequence number, not from the end of the one before.
-		 */
-		off = seq - TCP_SKB_CB(q->skb)->seq;
-		if (off < q->skb->len) {
-			n = min(left, q->skb->len - off);
-			if (copy_skb(q, to, off, n))
-				return -EFAULT;
-			to += n;
-			seq += n;
-			left -= n;
-			if (!left)
-				break;
+		if (q->left || (next_frag(q) && q->left) || rxq_find(sk, q)) {
+			n = min(len, q->left);
+			tlsrec_copy(to, q->at, n);
+			q->at += n;
+			q->left -= n;
+		} else {
+			n = copy_bits(sk, q, to, len);
+			if (n < 0)
+				return n;
 		}
-		q->skb = skb_peek_next(q->skb, queue);
-		q->frag = 0;
-		q->frag_off = 0;
+		to += n;
+		len -= n;
+		q->taken += n;
 	}
 
-	q->taken += len;
 	return 0;
 }
 
@@ -120,40 +154,6 @@ int rxq_peek(const struct sock *sk, const struct rxq *q, void *to, u32 len)
 	struct rxq copy = *q;
 
 	return rxq_copy(sk, &copy, to, len);
-}
-
-/**
- * rxq_flat() - bytes at the cursor where they are, if they are in one piece
- * @sk: locked
- * @q: cursor
- * @len: how many; at most rxq_avail()
- *
- * Return: the bytes, valid as long as the cursor is, or %NULL when they have to
- * be copied.
- */
-const u8 *rxq_flat(const struct sock *sk, const struct rxq *q, u32 len)
-{
-	const struct sk_buff *skb = q->skb;
-	const skb_frag_t *frag;
-	u32 off, frag_off;
-
-	if (!skb)
-		skb = skb_peek(&sk->sk_receive_queue);
-	if (!skb)
-		return NULL;
-	off = tcp_sk(sk)->copied_seq + q->taken - TCP_SKB_CB(skb)->seq;
-	if (off + len <= skb_headlen(skb))
-		return skb->data + off;
-
-	frag_off = max(q->frag_off, skb_headlen(skb));
-	if (off < frag_off || q->frag >= skb_shinfo(skb)->nr_frags ||
-	    !is_flat(skb))
-		return NULL;
-	frag = &skb_shinfo(skb)->frags[q->frag];
-	off -= frag_off;
-	if (off + len > skb_frag_size(frag))
-		return NULL;
-	return skb_frag_address(frag) + off;
 }
 
 /**

@@ -11,16 +11,21 @@
 
 /**
  * struct rxq - a cursor into the receive queue
- * @skb: where the last copy ended, %NULL for the head of the queue
- * @frag: fragment of @skb where it ended
- * @frag_off: offset of that fragment in @skb
+ * @skb: packet that the next bytes are in, or that the last ones were in; %NULL
+ *	for the head of the queue
+ * @frag: fragment of @skb behind the one that @at is in
+ * @frag_end: end of its fragments; @frag where they cannot be read in place
+ * @at: the next bytes, as far as they are in one piece
+ * @left: how many that are; 0 when they are yet to be found
  * @taken: bytes copied that TCP does not know of yet
  */
 struct rxq {
-	struct sk_buff	*skb;
-	unsigned int	frag;
-	u32		frag_off;
-	u32		taken;
+	struct sk_buff		*skb;
+	const skb_frag_t	*frag;
+	const skb_frag_t	*frag_end;
+	const u8		*at;
+	u32			left;
+	u32			taken;
 };
 
 /* Bytes of the stream behind the cursor. rcv_nxt counts a FIN as one. */
@@ -32,9 +37,25 @@ static inline u32 rxq_avail(const struct sock *sk, const struct rxq *q)
 	return avail && sock_flag(sk, SOCK_DONE) ? avail - 1 : avail;
 }
 
-const u8 *rxq_flat(const struct sock *sk, const struct rxq *q, u32 len);
+bool rxq_find(const struct sock *sk, struct rxq *q);
 int rxq_peek(const struct sock *sk, const struct rxq *q, void *to, u32 len);
 int rxq_copy(const struct sock *sk, struct rxq *q, void *to, u32 len);
 void rxq_commit(struct sock *sk, struct rxq *q);
+
+/**
+ * rxq_flat() - bytes at the cursor where they are, if they are in one piece
+ * @sk: locked
+ * @q: cursor
+ * @len: how many, not 0; need not be there
+ *
+ * Return: the bytes, valid as long as the cursor is, or %NULL when they have to
+ * be copied.
+ */
+static inline const u8 *rxq_flat(const struct sock *sk, struct rxq *q, u32 len)
+{
+	if (!q->left && !rxq_find(sk, q))
+		return NULL;
+	return q->left >= len ? q->at : NULL;
+}
 
 #endif /* TLSREC_RXQ_H */
