@@ -74,6 +74,22 @@ static u32 rx_part_len(const struct tlsrec_rx *rx)
 	return rx->part ? rx->part->len : 0;
 }
 
+/* rx_head_size() where the header is not in one piece. */
+static noinline int rx_head_size_split(struct sock *sk, struct tlsrec_rx *rx,
+				       const struct rxq *q)
+{
+	u32 have = min_t(u32, rx_part_len(rx), TLSREC_HEADER_SIZE);
+	u8 header[TLSREC_HEADER_SIZE];
+	int err;
+
+	if (have + rxq_avail(sk, q) < TLSREC_HEADER_SIZE)
+		return 0;
+	if (have)
+		memcpy(header, tlsrec_buf_data(rx->part), have);
+	err = rxq_peek(sk, q, header + have, TLSREC_HEADER_SIZE - have);
+	return err ? err : tlsrec_parse_header(&rx->key.fmt, header);
+}
+
 /**
  * rx_head_size() - look at the head record
  * @sk: locked
@@ -85,28 +101,19 @@ static u32 rx_part_len(const struct tlsrec_rx *rx)
  */
 static int rx_head_size(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q)
 {
-	u32 have = min_t(u32, rx_part_len(rx), TLSREC_HEADER_SIZE);
-	u8 buf[TLSREC_HEADER_SIZE];
-	const u8 *header;
-	int size = 0;
+	const u8 *header = NULL;
+	int size;
 
-	if (rx->err)
+	if (unlikely(rx->err))
 		return rx->err;
-	if (rx->expired)
+	if (unlikely(rx->expired))
 		return -EKEYEXPIRED;
-	if (have + rxq_avail(sk, q) < TLSREC_HEADER_SIZE)
-		return 0;
 
-	header = have ? NULL : rxq_flat(sk, q, TLSREC_HEADER_SIZE);
-	if (!header) {
-		if (have)
-			memcpy(buf, tlsrec_buf_data(rx->part), have);
-		size = rxq_peek(sk, q, buf + have, TLSREC_HEADER_SIZE - have);
-		header = buf;
-	}
-	if (!size)
-		size = tlsrec_parse_header(&rx->key.fmt, header);
-	if (size < 0)
+	if (!rx_part_len(rx))
+		header = rxq_flat(sk, q, TLSREC_HEADER_SIZE);
+	size = header ? tlsrec_parse_header(&rx->key.fmt, header) :
+			rx_head_size_split(sk, rx, q);
+	if (unlikely(size < 0))
 		rx_fail(sk, rx, size);
 	return size;
 }
