@@ -6,8 +6,8 @@
  *
  * Five bytes at the head of TCP's queue say how long the record is; when all
  * of it is there, the reader copies it into a buffer, decrypts it there and
- * hands it out. A record that was decrypted is on rx->plain until it has been
- * read, whatever kept it there: a short read, a peek, or its type.
+ * hands it out. A record that was decrypted and is not read at once is on
+ * rx->plain until it is, whatever keeps it: a short read, a peek, or its type.
  *
  * A record that does not fit into the receive window would never be complete
  * in the queue: the reader then takes it out piecemeal, into rx->part.
@@ -152,7 +152,7 @@ static void rx_look(struct sock *sk, struct tlsrec_rx *rx)
 	rx_head_set(rx, head);
 }
 
-/* ---- one record: from the queue to rx->plain ---- */
+/* ---- one record: from the queue to plaintext ---- */
 
 /*
  * For a reader, which is a task. Users inside the kernel may say GFP_ATOMIC for
@@ -316,8 +316,8 @@ static int rx_decrypt(struct tlsrec_rx *rx, struct tlsrec_buf *buf)
 	return sealed - len - fmt->inner_type;
 }
 
-/* The record in rx->part is complete: decrypt it onto rx->plain. */
-static int rx_open_record(struct sock *sk, struct tlsrec_rx *rx)
+/* The record in rx->part is complete: decrypt it. It is nowhere then. */
+static struct tlsrec_buf *rx_open_record(struct sock *sk, struct tlsrec_rx *rx)
 {
 	struct tlsrec_buf *buf = rx->part;
 	int padding;
@@ -330,7 +330,7 @@ static int rx_open_record(struct sock *sk, struct tlsrec_rx *rx)
 		tlsrec_stat_add(sk, TLSREC_DECRYPT_ERROR, 1);
 		tlsrec_buf_put(buf);
 		rx_fail(sk, rx, -EBADMSG);
-		return -EBADMSG;
+		return ERR_PTR(-EBADMSG);
 	}
 	if (padding && rx->no_pad)
 		tlsrec_stat_add(sk, TLSREC_RX_NO_PAD_VIOL, 1);
@@ -348,20 +348,29 @@ static int rx_open_record(struct sock *sk, struct tlsrec_rx *rx)
 		tlsrec_stat_add(sk, TLSREC_RX_REKEY_RECEIVED, 1);
 	}
 
-	list_add_tail(&buf->list, &rx->plain);
-	rx->plain_mem += tlsrec_buf_mem(buf);
-	return 0;
+	return buf;
 }
 
-/* Forget a record that has been read. */
+/* Not all of the newest record is read yet. */
+static void rx_plain_add(struct tlsrec_rx *rx, struct tlsrec_buf *buf)
+{
+	if (!list_empty(&buf->list))
+		return;
+	list_add_tail(&buf->list, &rx->plain);
+	rx->plain_mem += tlsrec_buf_mem(buf);
+}
+
+/* Forget a record that has been read, on rx->plain or not. */
 static void rx_plain_del(struct tlsrec_rx *rx, struct tlsrec_buf *buf)
 {
-	rx->plain_mem -= tlsrec_buf_mem(buf);
-	list_del_init(&buf->list);
+	if (!list_empty(&buf->list)) {
+		rx->plain_mem -= tlsrec_buf_mem(buf);
+		list_del_init(&buf->list);
+	}
 	tlsrec_buf_put(buf);
 }
 
-/* A record stays for later: in no more memory than it needs. */
+/* A record stays on rx->plain: in no more memory than it needs. */
 static struct tlsrec_buf *rx_plain_keep(struct sock *sk, struct tlsrec_rx *rx,
 					struct tlsrec_buf *buf)
 {
@@ -377,29 +386,30 @@ static struct tlsrec_buf *rx_plain_keep(struct sock *sk, struct tlsrec_rx *rx,
  * @rx: receive direction
  * @q: cursor
  *
- * Return: 1 with the record at the end of rx->plain, 0 when it is not there
- * yet, -ENOMEM, -EKEYEXPIRED, or a sticky errno.
+ * Return: the record, for rx_plain_add() or rx_plain_del(); %NULL when it is not
+ * there yet; -ENOMEM, -EKEYEXPIRED, or a sticky errno.
  */
-static int rx_try_next(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q)
+static struct tlsrec_buf *rx_try_next(struct sock *sk, struct tlsrec_rx *rx,
+				      struct rxq *q)
 {
 	int size = rx_head_size(sk, rx, q);
 	int err;
 
-	if (size < 0)
-		return size;
+	if (unlikely(size < 0))
+		return ERR_PTR(size);
 
 	if (!size || rx_part_len(rx) + rxq_avail(sk, q) < size) {
 		/* What was taken already may be what the window waits for. */
 		rxq_commit(sk, q);
 		if (!rx_window_stuck(sk, rx, q))
-			return 0;
-		return rx_unstick(sk, rx, q, rx_gfp(sk));
+			return NULL;
+		return ERR_PTR(rx_unstick(sk, rx, q, rx_gfp(sk)));
 	}
 
 	err = rx_pull(sk, rx, q, size, rx_gfp(sk));
-	if (!err)
-		err = rx_open_record(sk, rx);
-	return err ? err : 1;
+	if (unlikely(err))
+		return ERR_PTR(err);
+	return rx_open_record(sk, rx);
 }
 
 /* Returned once the stream has ended: 0, or how it was cut short. */
@@ -454,56 +464,6 @@ static void rx_sleep(struct sock *sk, struct tlsrec_rx *rx, long *timeo)
 		WRITE_ONCE(sk->sk_rcvlowat, lowat);
 }
 
-/**
- * rx_next() - wait for the next record
- * @sk: locked; the lock is dropped while waiting
- * @rx: receive direction, the turn is taken
- * @q: cursor
- * @timeo: jiffies to wait; what is left of them on return
- * @copied: bytes the caller will return anyway; errors then stay for later
- * @target: bytes from which on the caller does not want to wait for more
- *
- * Return: 1 with the record at the end of rx->plain, 0 at the end of the
- * stream, or a negative errno.
- */
-static int rx_next(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q,
-		   long *timeo, size_t copied, size_t target)
-{
-	int ret;
-
-	while (1) {
-		ret = rx_try_next(sk, rx, q);
-		if (ret == -ENOMEM || ret == -EKEYEXPIRED)
-			return ret;
-		if (ret < 0)
-			return copied ? ret : rx_sticky(rx, *timeo);
-		if (ret)
-			return ret;
-
-		/* Cursor and knowledge end here: the queue may change. */
-		rxq_commit(sk, q);
-		if (sk_flush_backlog(sk))
-			continue;
-		rx_look(sk, rx);
-		if (copied >= target)
-			return -EAGAIN;
-		if (rx_head_ready(sk, rx))
-			continue;
-
-		if (sk->sk_err)
-			return copied ? -sk->sk_err : sock_error(sk);
-		if (sk->sk_shutdown & RCV_SHUTDOWN || sock_flag(sk, SOCK_DONE))
-			return rx_end(sk, rx);
-		if (sk->sk_state == TCP_CLOSE)
-			return -ENOTCONN;
-		if (!*timeo)
-			return -EAGAIN;
-		if (signal_pending(current))
-			return sock_intr_errno(*timeo);
-		rx_sleep(sk, rx, timeo);
-	}
-}
-
 /* ---- the reader ---- */
 
 /**
@@ -521,6 +481,70 @@ struct rx_call {
 	long			timeo;
 	unsigned int		empty;
 };
+
+/*
+ * rx_try_next() gave no record: wait for what it needs. Returns 1 to try again,
+ * 0 at the end of the stream, or a negative errno.
+ */
+static int call_wait(struct rx_call *call, int err, size_t copied,
+		     size_t target)
+{
+	struct tlsrec_rx *rx = call->rx;
+	struct sock *sk = call->sk;
+
+	if (err == -ENOMEM || err == -EKEYEXPIRED)
+		return err;
+	if (err)
+		return copied ? err : rx_sticky(rx, call->timeo);
+
+	/* Cursor and knowledge end here: the queue may change. */
+	rxq_commit(sk, &call->q);
+	if (sk_flush_backlog(sk))
+		return 1;
+	rx_look(sk, rx);
+	if (copied >= target)
+		return -EAGAIN;
+	if (rx_head_ready(sk, rx))
+		return 1;
+
+	if (sk->sk_err)
+		return copied ? -sk->sk_err : sock_error(sk);
+	if (sk->sk_shutdown & RCV_SHUTDOWN || sock_flag(sk, SOCK_DONE))
+		return rx_end(sk, rx);
+	if (sk->sk_state == TCP_CLOSE)
+		return -ENOTCONN;
+	if (!call->timeo)
+		return -EAGAIN;
+	if (signal_pending(current))
+		return sock_intr_errno(call->timeo);
+	rx_sleep(sk, rx, &call->timeo);
+	return 1;
+}
+
+/**
+ * call_next() - wait for the next record
+ * @call: the lock is dropped while waiting
+ * @copied: bytes the caller will return anyway; errors then stay for later
+ * @target: bytes from which on the caller does not want to wait for more
+ *
+ * Return: the record, as from rx_try_next(); %NULL at the end of the stream; or
+ * a negative errno.
+ */
+static struct tlsrec_buf *call_next(struct rx_call *call, size_t copied,
+				    size_t target)
+{
+	struct tlsrec_buf *buf;
+	int ret;
+
+	do {
+		buf = rx_try_next(call->sk, call->rx, &call->q);
+		if (!IS_ERR_OR_NULL(buf))
+			return buf;
+		ret = call_wait(call, PTR_ERR(buf), copied, target);
+	} while (ret > 0);
+
+	return ERR_PTR(ret);
+}
 
 static int call_start(struct rx_call *call, struct sock *sk, bool nonblock)
 {
@@ -664,10 +688,12 @@ static int msg_copy(struct rx_call *call, struct rx_msg *m,
 	m->eor = whole;
 
 	if (m->peek) {
+		rx_plain_add(call->rx, buf);
 		m->skip = rx_plain_keep(call->sk, call->rx, buf);
 	} else if (whole) {
 		rx_plain_del(call->rx, buf);
 	} else {
+		rx_plain_add(call->rx, buf);
 		buf->off += got;
 		buf->len -= got;
 	}
@@ -688,17 +714,16 @@ static int rx_recv(struct rx_call *call, struct rx_msg *m, size_t len,
 		if (!buf) {
 			if (m->peek && !may_read_ahead(call))
 				return -EAGAIN;
-			ret = rx_next(call->sk, call->rx, &call->q,
-				      &call->timeo, m->copied, target);
-			if (ret <= 0)
-				return ret;
-			buf = list_last_entry(&call->rx->plain,
-					      struct tlsrec_buf, list);
+			buf = call_next(call, m->copied, target);
+			if (IS_ERR_OR_NULL(buf))
+				return PTR_ERR(buf);
 		}
 
 		ret = msg_type(m, buf);
-		if (ret <= 0)
+		if (ret <= 0) {
+			rx_plain_add(call->rx, buf);
 			return ret;
+		}
 		ret = msg_copy(call, m, buf, len - m->copied);
 		if (ret <= 0)
 			return ret;
@@ -818,11 +843,12 @@ static ssize_t rx_feed(struct rx_call *call, rx_take take, void *arg,
 		buf = list_first_entry_or_null(&rx->plain, struct tlsrec_buf,
 					       list);
 		if (!buf) {
-			ret = rx_next(call->sk, rx, &call->q, &call->timeo,
-				      copied, 1);
-			if (ret <= 0)
+			buf = call_next(call, copied, 1);
+			if (IS_ERR_OR_NULL(buf)) {
+				ret = PTR_ERR(buf);
 				break;
-			continue;
+			}
+			rx_plain_add(rx, buf);
 		}
 		/* There is no way to tell the type. */
 		ret = -EINVAL;
@@ -1004,8 +1030,11 @@ static int rx_bytes(struct sock *sk)
 		return 0;
 
 	/* Only decryption tells how much of a record is padding. */
-	if (list_empty(&call.rx->plain))
-		rx_try_next(sk, call.rx, &call.q);
+	if (list_empty(&call.rx->plain)) {
+		buf = rx_try_next(sk, call.rx, &call.q);
+		if (!IS_ERR_OR_NULL(buf))
+			rx_plain_add(call.rx, buf);
+	}
 	list_for_each_entry(buf, &call.rx->plain, list) {
 		if (buf->type != TLSREC_TYPE_DATA)
 			break;
