@@ -30,6 +30,7 @@ struct tlsrec_buf *tlsrec_buf_get(gfp_t gfp)
 		buf = page_address(page);
 		buf->order = TLSREC_BUF_ORDER;
 		sg_init_table(&buf->sg, 1);
+		sg_set_page(&buf->sg, page, 0, 0);
 		tlsrec_crypt_init(&buf->crypt);
 	}
 

@@ -29,8 +29,8 @@ enum {
  * @off: offset of the first byte: of the record while it is filled, of what is
  *	unread once it is decrypted
  * @len: bytes from there on
- * @sg: additional data, ciphertext and tag, which follow one another; used
- *	only when @order is TLSREC_BUF_ORDER, as is what follows
+ * @sg: additional data, ciphertext and tag, which follow one another: a part of
+ *	the buffer; used only when @order is TLSREC_BUF_ORDER, as is what follows
  * @crypt: for the cipher
  */
 struct tlsrec_buf {

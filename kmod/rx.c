@@ -259,6 +259,26 @@ static void rx_wake(struct sock *sk, const struct tlsrec_rx *rx)
 	data_ready(sk);
 }
 
+/* Nonce and additional data of a TLS 1.2 record with @sealed bytes in it. */
+static void rx_prepare_tls12(const struct tlsrec_key *key, u8 *record,
+			     u32 sealed, u8 *nonce)
+{
+	const struct tlsrec_format *fmt = &key->fmt;
+	u8 *payload = record + tlsrec_head_size(fmt);
+	u8 header[TLSREC_HEADER_SIZE];
+	u8 iv[TLSREC_NONCE_SIZE];
+
+	memcpy(iv, key->iv, sizeof(iv));
+	if (fmt->explicit_nonce)
+		memcpy(iv + TLSREC_NONCE_SIZE - TLSREC_MAX_EXPLICIT,
+		       record + TLSREC_HEADER_SIZE, TLSREC_MAX_EXPLICIT);
+	tlsrec_nonce(fmt, nonce, iv, key->seq);
+
+	/* Over the head. */
+	memcpy(header, record, sizeof(header));
+	tlsrec_put_aad(fmt, payload - fmt->aad, header, key->seq, sealed);
+}
+
 /*
  * Decrypt the record in @buf in place. Returns bytes of padding, or a negative
  * errno.
@@ -269,49 +289,37 @@ static int rx_decrypt(struct tlsrec_rx *rx, struct tlsrec_buf *buf)
 	u8 *record = tlsrec_buf_data(buf);
 	u32 head = tlsrec_head_size(fmt);
 	u32 sealed = buf->len - head - TLSREC_TAG_SIZE;
-	u8 *payload = record + head;
-	u8 header[TLSREC_HEADER_SIZE];
 	u8 *nonce = tlsrec_crypt_nonce(&buf->crypt);
-	int len, err;
-
-	/* Always application data outside (RFC 8446 5.2). */
-	if (fmt->inner_type && record[0] != TLSREC_TYPE_DATA)
-		return -EBADMSG;
-
-	if (fmt->explicit_nonce) {
-		u8 iv[TLSREC_NONCE_SIZE];
-
-		memcpy(iv, rx->key.iv, TLSREC_NONCE_SIZE - TLSREC_MAX_EXPLICIT);
-		memcpy(iv + TLSREC_NONCE_SIZE - TLSREC_MAX_EXPLICIT,
-		       record + TLSREC_HEADER_SIZE, TLSREC_MAX_EXPLICIT);
-		tlsrec_nonce(fmt, nonce, iv, rx->key.seq);
-	} else {
-		tlsrec_nonce(fmt, nonce, rx->key.iv, rx->key.seq);
-	}
+	int len = sealed;
+	int err;
 
 	/*
 	 * The additional data goes right in front of the payload, where the
 	 * head is, so that all of it is one entry; under TLS 1.3 it is there.
 	 */
-	memcpy(header, record, sizeof(header));
-	if (!fmt->inner_type)
-		tlsrec_put_aad(fmt, payload - fmt->aad, header, rx->key.seq,
-			       sealed);
-	sg_set_page(&buf->sg, virt_to_page(buf),
-		    fmt->aad + sealed + TLSREC_TAG_SIZE,
-		    payload - fmt->aad - (u8 *)buf);
+	buf->type = record[0];
+	if (fmt->inner_type) {
+		/* Always application data outside (RFC 8446 5.2). */
+		if (buf->type != TLSREC_TYPE_DATA)
+			return -EBADMSG;
+		tlsrec_nonce(fmt, nonce, rx->key.iv, rx->key.seq);
+	} else {
+		rx_prepare_tls12(&rx->key, record, sealed, nonce);
+	}
+
+	buf->off += head;
+	buf->sg.offset = buf->off - fmt->aad;
+	buf->sg.length = fmt->aad + sealed + TLSREC_TAG_SIZE;
 	err = tlsrec_crypt(&rx->key, &buf->crypt, false, &buf->sg, &buf->sg,
 			   sealed + TLSREC_TAG_SIZE);
 	if (err)
 		return err;
 
-	len = sealed;
-	buf->type = header[0];
 	if (fmt->inner_type)
-		len = tlsrec_inner_content(payload, sealed, &buf->type);
+		len = tlsrec_inner_content(tlsrec_buf_data(buf), sealed,
+					   &buf->type);
 	if (len < 0)
 		return len;
-	buf->off += head;
 	buf->len = len;
 	return sealed - len - fmt->inner_type;
 }
