@@ -164,12 +164,11 @@ static gfp_t rx_gfp(const struct sock *sk)
 							    GFP_NOIO;
 }
 
-/* Take bytes of the head record out of the queue, until it has @size. */
-static int rx_pull(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q,
-		   u32 size, gfp_t gfp)
+/* Take @n more bytes of the head record out of the queue. */
+static int rx_pull(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q, u32 n,
+		   gfp_t gfp)
 {
 	struct tlsrec_buf *buf = rx->part;
-	u32 n;
 	int err;
 
 	if (!buf) {
@@ -180,7 +179,6 @@ static int rx_pull(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q,
 		rx->part = buf;
 	}
 
-	n = min(size - buf->len, rxq_avail(sk, q));
 	err = rxq_copy(sk, q, tlsrec_buf_data(buf) + buf->len, n);
 	if (err) {
 		rx_fail(sk, rx, err);
@@ -198,12 +196,16 @@ static int rx_unstick(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q,
 		      gfp_t gfp)
 {
 	int size = rx_head_size(sk, rx, q);
+	int err;
 
 	if (size < 0)
 		return size;
-	size = rx_pull(sk, rx, q, size ? size : TLSREC_HEADER_SIZE, gfp);
+	if (!size)
+		size = TLSREC_HEADER_SIZE;
+	err = rx_pull(sk, rx, q, min(size - rx_part_len(rx), rxq_avail(sk, q)),
+		      gfp);
 	rxq_commit(sk, q);
-	return size;
+	return err;
 }
 
 /*
@@ -260,8 +262,8 @@ static void rx_wake(struct sock *sk, const struct tlsrec_rx *rx)
 }
 
 /* Nonce and additional data of a TLS 1.2 record with @sealed bytes in it. */
-static void rx_prepare_tls12(const struct tlsrec_key *key, u8 *record,
-			     u32 sealed, u8 *nonce)
+static noinline void rx_prepare_tls12(const struct tlsrec_key *key, u8 *record,
+				      u32 sealed, u8 *nonce)
 {
 	const struct tlsrec_format *fmt = &key->fmt;
 	u8 *payload = record + tlsrec_head_size(fmt);
@@ -401,12 +403,14 @@ static struct tlsrec_buf *rx_try_next(struct sock *sk, struct tlsrec_rx *rx,
 				      struct rxq *q)
 {
 	int size = rx_head_size(sk, rx, q);
+	u32 missing;
 	int err;
 
 	if (unlikely(size < 0))
 		return ERR_PTR(size);
 
-	if (!size || rx_part_len(rx) + rxq_avail(sk, q) < size) {
+	missing = size - rx_part_len(rx);
+	if (!size || rxq_avail(sk, q) < missing) {
 		/* What was taken already may be what the window waits for. */
 		rxq_commit(sk, q);
 		if (!rx_window_stuck(sk, rx, q))
@@ -414,7 +418,7 @@ static struct tlsrec_buf *rx_try_next(struct sock *sk, struct tlsrec_rx *rx,
 		return ERR_PTR(rx_unstick(sk, rx, q, rx_gfp(sk)));
 	}
 
-	err = rx_pull(sk, rx, q, size, rx_gfp(sk));
+	err = rx_pull(sk, rx, q, missing, rx_gfp(sk));
 	if (unlikely(err))
 		return ERR_PTR(err);
 	return rx_open_record(sk, rx);
@@ -538,8 +542,8 @@ static int call_wait(struct rx_call *call, int err, size_t copied,
  * Return: the record, as from rx_try_next(); %NULL at the end of the stream; or
  * a negative errno.
  */
-static struct tlsrec_buf *call_next(struct rx_call *call, size_t copied,
-				    size_t target)
+static inline struct tlsrec_buf *call_next(struct rx_call *call, size_t copied,
+					   size_t target)
 {
 	struct tlsrec_buf *buf;
 	int ret;
