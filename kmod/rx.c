@@ -61,6 +61,15 @@ static bool rx_readable(const struct sock *sk, const struct tlsrec_rx *rx)
 	return READ_ONCE(rx->plain_ready) || rx_head_ready(sk, rx);
 }
 
+/*
+ * Nothing of the queue was taken since somebody looked at it. TCP's callback
+ * looks by itself.
+ */
+static bool rx_head_known(const struct tlsrec_rx *rx)
+{
+	return (rx->head & (HEAD_END | HEAD_WAKE)) == HEAD_END;
+}
+
 static void rx_fail(struct sock *sk, struct tlsrec_rx *rx, int err)
 {
 	rx->err = err;
@@ -130,9 +139,8 @@ static bool rx_window_stuck(const struct sock *sk, const struct tlsrec_rx *rx,
 }
 
 /* Find out what is known of the head record, for poll and wake-ups. */
-static void rx_look(struct sock *sk, struct tlsrec_rx *rx)
+static void rx_look(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q)
 {
-	struct rxq q = { };
 	u64 head = 0;
 	int size;
 
@@ -140,15 +148,15 @@ static void rx_look(struct sock *sk, struct tlsrec_rx *rx)
 	 * Always anew: with SO_OOBINLINE off TCP takes urgent bytes out of the
 	 * stream by itself, and what was the header then is none.
 	 */
-	size = rx_head_size(sk, rx, &q);
+	size = rx_head_size(sk, rx, q);
 	if (size < 0)
 		return;
 	/* Who has put his callback over ours may not call us when it comes. */
 	if (!size && READ_ONCE(sk->sk_data_ready) != tlsrec_data_ready)
 		size = TLSREC_HEADER_SIZE;
 	if (size)
-		head = HEAD_END | (u32)(tcp_sk(sk)->copied_seq + size -
-					rx_part_len(rx));
+		head = HEAD_END | (u32)(tcp_sk(sk)->copied_seq + q->taken +
+					size - rx_part_len(rx));
 	rx_head_set(rx, head);
 }
 
@@ -210,17 +218,17 @@ static int rx_unstick(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q,
 
 /*
  * Nobody reads now: leave things so that poll knows what there is, and so that
- * the rest of the head record can come.
+ * the rest of the head record can come. The cursor ends here.
  */
-static void rx_settle(struct sock *sk, struct tlsrec_rx *rx, gfp_t gfp)
+static void rx_settle(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q,
+		      gfp_t gfp)
 {
-	struct rxq q = { };
-
-	rx_look(sk, rx);
-	if (rx_head_ready(sk, rx) || !rx_window_stuck(sk, rx, &q))
+	rx_look(sk, rx, q);
+	rxq_commit(sk, q);
+	if (rx_head_ready(sk, rx) || !rx_window_stuck(sk, rx, q))
 		return;
 	/* Without memory for it a reader has to do it. */
-	if (rx_unstick(sk, rx, &q, gfp))
+	if (rx_unstick(sk, rx, q, gfp))
 		rx_head_set(rx, rx->head | HEAD_WAKE);
 }
 
@@ -240,12 +248,12 @@ void tlsrec_data_ready(struct sock *sk)
 
 	rx = &ctx->rx;
 	if (rx->turn.held) {
-		rx_look(sk, rx);
+		rx_look(sk, rx, &q);
 		/* The reader takes more at a time than we could here. */
 		if (!rx_head_ready(sk, rx) && rx_window_stuck(sk, rx, &q))
 			rx_head_set(rx, rx->head | HEAD_WAKE);
 	} else {
-		rx_settle(sk, rx, GFP_ATOMIC);
+		rx_settle(sk, rx, &q, GFP_ATOMIC);
 	}
 	if (rx_head_ready(sk, rx) || sk->sk_shutdown & RCV_SHUTDOWN)
 		rx->saved_data_ready(sk);
@@ -503,6 +511,7 @@ static int call_wait(struct rx_call *call, int err, size_t copied,
 {
 	struct tlsrec_rx *rx = call->rx;
 	struct sock *sk = call->sk;
+	struct rxq q = { };
 
 	if (err == -ENOMEM || err == -EKEYEXPIRED)
 		return err;
@@ -513,7 +522,7 @@ static int call_wait(struct rx_call *call, int err, size_t copied,
 	rxq_commit(sk, &call->q);
 	if (sk_flush_backlog(sk))
 		return 1;
-	rx_look(sk, rx);
+	rx_look(sk, rx, &q);
 	if (copied >= target)
 		return -EAGAIN;
 	if (rx_head_ready(sk, rx))
@@ -533,6 +542,21 @@ static int call_wait(struct rx_call *call, int err, size_t copied,
 	return 1;
 }
 
+/* Bytes taken before TCP may open the window for them. */
+#define RX_COMMIT	SZ_64K
+
+/* Let ACKs and data that came in meanwhile not wait for bulk decryption. */
+static void call_breathe(struct rx_call *call)
+{
+	if (READ_ONCE(call->sk->sk_backlog.tail)) {
+		rxq_commit(call->sk, &call->q);
+		sk_flush_backlog(call->sk);
+	} else if (call->q.taken >= RX_COMMIT) {
+		rxq_commit(call->sk, &call->q);
+		cond_resched();
+	}
+}
+
 /**
  * call_next() - wait for the next record
  * @call: the lock is dropped while waiting
@@ -548,6 +572,7 @@ static inline struct tlsrec_buf *call_next(struct rx_call *call, size_t copied,
 	struct tlsrec_buf *buf;
 	int ret;
 
+	call_breathe(call);
 	do {
 		buf = rx_try_next(call->sk, call->rx, &call->q);
 		if (!IS_ERR_OR_NULL(buf))
@@ -573,15 +598,16 @@ static void call_end(struct rx_call *call)
 	struct tlsrec_rx *rx = call->rx;
 	struct tlsrec_buf *buf;
 
-	rxq_commit(call->sk, &call->q);
-
 	buf = list_first_entry_or_null(&rx->plain, struct tlsrec_buf, list);
 	if (buf)
 		rx_plain_keep(call->sk, rx, buf);
 	/* Pairs with the READ_ONCE() in rx_readable(). */
 	WRITE_ONCE(rx->plain_ready, !!buf);
-	if (!rx->err)
-		rx_settle(call->sk, rx, rx_gfp(call->sk));
+	/* Who was given plaintext that lay there has changed nothing else. */
+	if (rx->err)
+		rxq_commit(call->sk, &call->q);
+	else if (!rx_head_known(rx))
+		rx_settle(call->sk, rx, &call->q, rx_gfp(call->sk));
 	if (tlsrec_turn_give(call->sk, &rx->turn) && rx_readable(call->sk, rx))
 		rx_wake(call->sk, rx);
 }
@@ -590,21 +616,6 @@ static void call_end(struct rx_call *call)
 static bool may_read_ahead(const struct rx_call *call)
 {
 	return call->rx->plain_mem <= call->sk->sk_rcvbuf;
-}
-
-/* Bytes taken before TCP may open the window for them. */
-#define RX_COMMIT	SZ_64K
-
-/* Let ACKs and data that came in meanwhile not wait for bulk decryption. */
-static void call_breathe(struct rx_call *call)
-{
-	if (READ_ONCE(call->sk->sk_backlog.tail)) {
-		rxq_commit(call->sk, &call->q);
-		sk_flush_backlog(call->sk);
-	} else if (call->q.taken >= RX_COMMIT) {
-		rxq_commit(call->sk, &call->q);
-		cond_resched();
-	}
 }
 
 /* So many in a row, and a caller who does not wait is let go. */
@@ -739,7 +750,6 @@ static int rx_recv(struct rx_call *call, struct rx_msg *m, size_t len,
 		ret = msg_copy(call, m, buf, len - m->copied);
 		if (ret <= 0)
 			return ret;
-		call_breathe(call);
 		ret = m->copied ? 0 : call_empty(call);
 		if (ret)
 			return ret;
@@ -877,7 +887,6 @@ static ssize_t rx_feed(struct rx_call *call, rx_take take, void *arg,
 				continue;
 		}
 		rx_plain_del(rx, buf);
-		call_breathe(call);
 		ret = copied ? 0 : call_empty(call);
 		if (ret)
 			break;
@@ -1077,12 +1086,14 @@ int tlsrec_inq(struct sock *sk)
  */
 void tlsrec_rx_start(struct sock *sk, struct tlsrec_rx *rx)
 {
+	struct rxq q = { };
+
 	/* Urgent bytes are part of their record. */
 	sock_set_flag(sk, SOCK_URGINLINE);
 	/* Messages do not span keys (RFC 8446 5.1). */
 	rx->handshake = (struct tlsrec_handshake){ };
 	rx->expired = false;
-	rx_settle(sk, rx, rx_gfp(sk));
+	rx_settle(sk, rx, &q, rx_gfp(sk));
 	if (rx_readable(sk, rx))
 		rx_wake(sk, rx);
 }
