@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* See buf.h. One buffer for each CPU is kept for the next reader. */
+/*
+ * See buf.h. Each CPU keeps buffers for its next readers: one that nobody else
+ * has, and a few that went to pipes, which will let go of them.
+ */
 
 #include <linux/percpu.h>
 
@@ -8,7 +11,78 @@
 /* What a shrunk buffer has in front of its data. */
 #define SMALL_DATA	offsetof(struct tlsrec_buf, sg)
 
-static DEFINE_PER_CPU(struct tlsrec_buf *, buf_cache);
+enum {
+	LENT_SIZE	= 8,	/* a power of two; 256 KiB a CPU */
+	LOOK_AHEAD	= 4,	/* a slow pipe must not stop the others */
+};
+
+/**
+ * struct buf_cache - buffers of one CPU; each entry is changed by one operation
+ * @idle: nobody else has a reference on its pages, or %NULL
+ * @lent: somebody else had one, or %NULL
+ * @hand: entry of @lent that was filled before all others
+ */
+struct buf_cache {
+	struct tlsrec_buf	*idle;
+	struct tlsrec_buf	*lent[LENT_SIZE];
+	unsigned int		hand;
+};
+
+static DEFINE_PER_CPU(struct buf_cache, buf_cache);
+
+/* What a driver left in its context may be key stream. */
+static void buf_free(struct tlsrec_buf *buf)
+{
+	if (buf->order)
+		memzero_explicit(&buf->crypt, sizeof(buf->crypt));
+	put_page(virt_to_page(buf));
+}
+
+/* Nobody else has a reference on its pages. */
+static bool buf_idle(const struct tlsrec_buf *buf)
+{
+	if (page_ref_count(virt_to_page(buf)) != 1)
+		return false;
+	/*
+	 * Pairs with the release in put_page() of a pipe that had the page: it
+	 * was read before it is written again.
+	 */
+	smp_acquire__after_ctrl_dep();
+	return true;
+}
+
+/* Lend it on: the oldest of those lent is no longer ours. */
+static void buf_lend(struct tlsrec_buf *buf)
+{
+	unsigned int i = this_cpu_inc_return(buf_cache.hand) - 1;
+
+	buf = this_cpu_xchg(buf_cache.lent[i % LENT_SIZE], buf);
+	if (buf)
+		buf_free(buf);
+}
+
+/* One of those lent that has come back, or %NULL. */
+static struct tlsrec_buf *buf_unlend(void)
+{
+	unsigned int hand = this_cpu_read(buf_cache.hand);
+	unsigned int i;
+
+	for (i = hand; i != hand + LOOK_AHEAD; i++) {
+		unsigned int at = i % LENT_SIZE;
+		struct tlsrec_buf *buf;
+
+		/* Nobody else frees it while it is not there. */
+		buf = this_cpu_xchg(buf_cache.lent[at], NULL);
+		if (!buf)
+			continue;
+		if (buf_idle(buf))
+			return buf;
+		if (this_cpu_cmpxchg(buf_cache.lent[at], NULL, buf))
+			buf_free(buf);
+	}
+
+	return NULL;
+}
 
 /**
  * tlsrec_buf_get() - a buffer for a record of any size
@@ -18,8 +92,10 @@ static DEFINE_PER_CPU(struct tlsrec_buf *, buf_cache);
  */
 struct tlsrec_buf *tlsrec_buf_get(gfp_t gfp)
 {
-	struct tlsrec_buf *buf = this_cpu_xchg(buf_cache, NULL);
+	struct tlsrec_buf *buf = this_cpu_xchg(buf_cache.idle, NULL);
 
+	if (!buf)
+		buf = buf_unlend();
 	if (!buf) {
 		struct page *page = alloc_pages(gfp | __GFP_COMP |
 						__GFP_NOWARN,
@@ -68,42 +144,34 @@ struct tlsrec_buf *tlsrec_buf_shrink(struct tlsrec_buf *buf, gfp_t gfp)
 	return small;
 }
 
-/* What a driver left in its context may be key stream. */
-static void buf_free(struct tlsrec_buf *buf)
-{
-	if (buf->order)
-		memzero_explicit(&buf->crypt, sizeof(buf->crypt));
-	put_page(virt_to_page(buf));
-}
-
 /**
  * tlsrec_buf_put() - nobody needs the buffer any more
  * @buf: on no list
  *
- * A pipe may still hold its pages: then the last of them frees it.
+ * A pipe may still hold its pages: whoever lets go of them last frees it.
  */
 void tlsrec_buf_put(struct tlsrec_buf *buf)
 {
-	struct page *page = virt_to_page(buf);
-
-	if (buf->order && page_ref_count(page) == 1 &&
-	    !page_is_pfmemalloc(page)) {
-		/*
-		 * Pairs with the release in put_page() of a pipe that had the
-		 * page: it was read before it is written again.
-		 */
-		smp_acquire__after_ctrl_dep();
-		if (!this_cpu_cmpxchg(buf_cache, NULL, buf))
-			return;
-	}
-	buf_free(buf);
+	/* Emergency reserves go back at once. */
+	if (!buf->order || page_is_pfmemalloc(virt_to_page(buf)))
+		buf_free(buf);
+	else if (!buf_idle(buf))
+		buf_lend(buf);
+	else if (this_cpu_cmpxchg(buf_cache.idle, NULL, buf))
+		buf_free(buf);
 }
 
 void tlsrec_buf_exit(void)
 {
-	int cpu;
+	int cpu, i;
 
-	for_each_possible_cpu(cpu)
-		if (per_cpu(buf_cache, cpu))
-			buf_free(per_cpu(buf_cache, cpu));
+	for_each_possible_cpu(cpu) {
+		struct buf_cache *cache = per_cpu_ptr(&buf_cache, cpu);
+
+		if (cache->idle)
+			buf_free(cache->idle);
+		for (i = 0; i < LENT_SIZE; i++)
+			if (cache->lent[i])
+				buf_free(cache->lent[i]);
+	}
 }

@@ -669,6 +669,26 @@ TEST_F(rx, splice_stays)
 	EXPECT_BYTES(buf, 4000, 0);
 }
 
+/* memory that a pipe has let go of is used again, and no other */
+TEST_F(rx, splice_again)
+{
+	uint8_t buf[TT_MAX];
+	int p[2], in = 0, out = 0;
+
+	ASSERT_EQ(0, pipe(p));
+	ASSERT_LT(0, fcntl(p[0], F_SETPIPE_SZ, 1 << 20));
+	for (int round = 0; round < 60; round++) {
+		for (; in - out <= round * 5 % 13; in++) {
+			say(self, TT_DATA, TT_MAX, in);
+			ASSERT_EQ(TT_MAX, splice(self->sk, NULL, p[1], NULL, TT_MAX, 0));
+		}
+		ASSERT_EQ(TT_MAX, tt_read_pipe(p[0], buf, TT_MAX));
+		ASSERT_BYTES(buf, TT_MAX, out++);
+	}
+	close(p[0]);
+	close(p[1]);
+}
+
 /* a pipe with little room takes little, and the rest is still there */
 TEST_F(rx, splice_full_pipe)
 {
