@@ -173,8 +173,8 @@ static gfp_t rx_gfp(const struct sock *sk)
 }
 
 /* Take @n more bytes of the head record out of the queue. */
-static int rx_pull(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q, u32 n,
-		   gfp_t gfp)
+static inline int rx_pull(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q,
+			  u32 n, gfp_t gfp)
 {
 	struct tlsrec_buf *buf = rx->part;
 	int err;
@@ -183,9 +183,10 @@ static int rx_pull(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q, u32 n,
 		buf = tlsrec_buf_get(gfp);
 		if (!buf)
 			return -ENOMEM;
-		buf->off = TLSREC_BUF_PAYLOAD - tlsrec_head_size(&rx->key.fmt);
 		rx->part = buf;
 	}
+	if (!buf->len)
+		buf->off = TLSREC_BUF_PAYLOAD - tlsrec_head_size(&rx->key.fmt);
 
 	err = rxq_copy(sk, q, tlsrec_buf_data(buf) + buf->len, n);
 	if (err) {
@@ -378,14 +379,27 @@ static void rx_plain_add(struct tlsrec_rx *rx, struct tlsrec_buf *buf)
 	rx->plain_mem += tlsrec_buf_mem(buf);
 }
 
-/* Forget a record that has been read, on rx->plain or not. */
+/* Forget a record that has been read. */
 static void rx_plain_del(struct tlsrec_rx *rx, struct tlsrec_buf *buf)
 {
-	if (!list_empty(&buf->list)) {
-		rx->plain_mem -= tlsrec_buf_mem(buf);
-		list_del_init(&buf->list);
+	if (list_empty(&buf->list)) {
+		/* Nobody else has seen the buffer: the next record's. */
+		buf->len = 0;
+		rx->part = buf;
+		return;
 	}
+	rx->plain_mem -= tlsrec_buf_mem(buf);
+	list_del_init(&buf->list);
 	tlsrec_buf_put(buf);
+}
+
+/* The next record may be long in coming. */
+static void rx_part_drop(struct tlsrec_rx *rx)
+{
+	if (rx->part && !rx->part->len) {
+		tlsrec_buf_put(rx->part);
+		rx->part = NULL;
+	}
 }
 
 /* A record stays on rx->plain: in no more memory than it needs. */
@@ -404,8 +418,9 @@ static struct tlsrec_buf *rx_plain_keep(struct sock *sk, struct tlsrec_rx *rx,
  * @rx: receive direction
  * @q: cursor
  *
- * Return: the record, for rx_plain_add() or rx_plain_del(); %NULL when it is not
- * there yet; -ENOMEM, -EKEYEXPIRED, or a sticky errno.
+ * Return: the record, for rx_plain_add() or rx_plain_del() before the lock is
+ * dropped; %NULL when it is not there yet; -ENOMEM, -EKEYEXPIRED, or a sticky
+ * errno.
  */
 static struct tlsrec_buf *rx_try_next(struct sock *sk, struct tlsrec_rx *rx,
 				      struct rxq *q)
@@ -538,6 +553,7 @@ static int call_wait(struct rx_call *call, int err, size_t copied,
 		return -EAGAIN;
 	if (signal_pending(current))
 		return sock_intr_errno(call->timeo);
+	rx_part_drop(rx);
 	rx_sleep(sk, rx, &call->timeo);
 	return 1;
 }
@@ -608,6 +624,7 @@ static void call_end(struct rx_call *call)
 		rxq_commit(call->sk, &call->q);
 	else if (!rx_head_known(rx))
 		rx_settle(call->sk, rx, &call->q, rx_gfp(call->sk));
+	rx_part_drop(rx);
 	if (tlsrec_turn_give(call->sk, &rx->turn) && rx_readable(call->sk, rx))
 		rx_wake(call->sk, rx);
 }

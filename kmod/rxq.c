@@ -20,7 +20,7 @@ static u32 skb_off(const struct sock *sk, const struct rxq *q,
 }
 
 /* The next fragment of the packet, if there is one. */
-static bool next_frag(struct rxq *q)
+static inline bool next_frag(struct rxq *q)
 {
 	if (q->frag == q->frag_end)
 		return false;

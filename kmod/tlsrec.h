@@ -66,7 +66,8 @@ struct tlsrec_tx {
  * @turn: order of readers
  * @plain: decrypted records nobody has read yet, oldest first
  * @plain_mem: bytes of memory on @plain
- * @part: head record as far as it was taken out of the TCP queue
+ * @part: head record as far as it was taken out of the TCP queue; during a call
+ *	perhaps an empty buffer for it
  * @head: what is known of the head record, see rx_head_*() in rx.c; written
  *	under the lock, read without it by poll
  * @plain_ready: @plain is not empty; written under the lock, read without it
