@@ -35,27 +35,36 @@ static inline bool next_frag(struct rxq *q)
 static bool find_in_skb(struct rxq *q, struct sk_buff *skb, u32 off)
 {
 	const struct skb_shared_info *info = skb_shinfo(skb);
+	const skb_frag_t *frag = info->frags;
+	u32 head = skb_headlen(skb);
 
 	q->skb = skb;
-	q->frag = NULL;
-	q->frag_end = NULL;
+	q->frag = frag;
+	q->frag_end = frag;
 	if (unlikely(!is_flat(skb)))
 		return false;
 
-	q->frag = info->frags;
-	q->frag_end = info->frags + info->nr_frags;
-	q->at = skb->data;
-	q->left = skb_headlen(skb);
-	while (off >= q->left) {
-		off -= q->left;
-		if (!next_frag(q)) {
-			q->left = 0;
-			return false;
-		}
+	q->frag_end = frag + info->nr_frags;
+	if (off < head) {
+		q->at = skb->data + off;
+		q->left = head - off;
+		return true;
 	}
-	q->at += off;
-	q->left -= off;
-	return true;
+
+	for (off -= head; frag != q->frag_end; frag++) {
+		u32 size = skb_frag_size(frag);
+
+		if (off < size) {
+			q->frag = frag + 1;
+			q->at = skb_frag_address(frag) + off;
+			q->left = size - off;
+			return true;
+		}
+		off -= size;
+	}
+
+	q->frag = frag;
+	return false;
 }
 
 /**
