@@ -354,8 +354,7 @@ static struct tlsrec_buf *rx_open_record(struct sock *sk, struct tlsrec_rx *rx)
 	if (padding && rx->no_pad)
 		tlsrec_stat_add(sk, TLSREC_RX_NO_PAD_VIOL, 1);
 
-	tlsrec_stat_add(sk, TLSREC_RX_RECORDS, 1);
-	tlsrec_stat_add(sk, TLSREC_RX_BYTES, buf->len);
+	tlsrec_stat_record(sk, TLSREC_RX_RECORDS, buf->len);
 	trace_tlsrec_record_rx(sk, rx->key.seq, buf->type, buf->len);
 	tlsrec_key_advance(&rx->key);
 
