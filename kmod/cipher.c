@@ -2,6 +2,7 @@
 /* Cipher table, keys, and the one place that calls the crypto API. */
 
 #include <linux/module.h>
+#include <linux/sched/mm.h>
 #include <linux/string.h>
 
 #include "cipher.h"
@@ -118,6 +119,37 @@ const char *tlsrec_cipher_probe(bool *generic)
 	return driver;
 }
 
+/* A transform with a key, or an ERR_PTR(). */
+static struct crypto_aead *make_aead(const struct tlsrec_cipher *c,
+				     const u8 *key)
+{
+	struct crypto_aead *aead;
+	int err;
+
+	/*
+	 * Ask for asynchronous drivers too: the AES-NI one is marked so, and
+	 * the best of the synchronous ones is table-driven.
+	 */
+	aead = crypto_alloc_aead(c->alg, 0, 0);
+	if (IS_ERR(aead))
+		return aead;
+
+	err = -EOPNOTSUPP;
+	if (crypto_aead_reqsize(aead) > TLSREC_MAX_REQSIZE)
+		goto err_aead;
+	err = crypto_aead_setkey(aead, key, c->key_size);
+	if (err)
+		goto err_aead;
+	err = crypto_aead_setauthsize(aead, TLSREC_TAG_SIZE);
+	if (err)
+		goto err_aead;
+	return aead;
+
+err_aead:
+	crypto_free_aead(aead);
+	return ERR_PTR(err);
+}
+
 /**
  * tlsrec_key_set() - set up a direction from what setsockopt() brought
  * @key: zeroed, or in use with the same cipher and version
@@ -133,25 +165,10 @@ int tlsrec_key_set(struct tlsrec_key *key, const void *info)
 	const struct tls_crypto_info *ci = info;
 	const struct tlsrec_cipher *c = tlsrec_cipher_find(ci->cipher_type);
 	struct crypto_aead *aead, *old = key->aead;
-	int err;
 
-	/*
-	 * Ask for asynchronous drivers too: the AES-NI one is marked so, and
-	 * the best of the synchronous ones is table-driven.
-	 */
-	aead = crypto_alloc_aead(c->alg, 0, 0);
+	aead = make_aead(c, info + key_off(c));
 	if (IS_ERR(aead))
 		return PTR_ERR(aead);
-
-	err = -EOPNOTSUPP;
-	if (crypto_aead_reqsize(aead) > TLSREC_MAX_REQSIZE)
-		goto err_aead;
-	err = crypto_aead_setkey(aead, info + key_off(c), c->key_size);
-	if (err)
-		goto err_aead;
-	err = crypto_aead_setauthsize(aead, TLSREC_TAG_SIZE);
-	if (err)
-		goto err_aead;
 
 	tlsrec_format_init(&key->fmt, ci->version == TLS_1_3_VERSION,
 			   c->explicit_nonce);
@@ -160,6 +177,7 @@ int tlsrec_key_set(struct tlsrec_key *key, const void *info)
 	memcpy(key->key, info + key_off(c), c->key_size);
 	key->seq = get_unaligned_be64(info + seq_off(c));
 	key->exhausted = false;
+	key->used = true;
 	key->version = ci->version;
 	key->aead = aead;
 	/* Pairs with the acquire in key_cipher(), which has no lock. */
@@ -167,10 +185,6 @@ int tlsrec_key_set(struct tlsrec_key *key, const void *info)
 	if (old)
 		crypto_free_aead(old);
 	return 0;
-
-err_aead:
-	crypto_free_aead(aead);
-	return err;
 }
 
 /**
@@ -199,6 +213,40 @@ void tlsrec_key_wipe(struct tlsrec_key *key)
 }
 
 /**
+ * tlsrec_key_idle() - park a key that has not been used since the last call
+ * @key: of a direction
+ *
+ * Return: a transform for the caller to free where he may sleep, or %NULL when
+ * it was used, is parked, or not set.
+ */
+struct crypto_aead *tlsrec_key_idle(struct tlsrec_key *key)
+{
+	struct crypto_aead *aead = key->aead;
+
+	if (key->used) {
+		key->used = false;
+		return NULL;
+	}
+	key->aead = NULL;
+	return aead;
+}
+
+/* See tlsrec_key_wake(): it is parked. */
+int tlsrec_key_unpark(struct tlsrec_key *key)
+{
+	/* Its allocations must not wait for I/O that may wait for us. */
+	unsigned int noio = memalloc_noio_save();
+	struct crypto_aead *aead = make_aead(key->cipher, key->key);
+
+	memalloc_noio_restore(noio);
+	/* It has worked before: whatever it is, it may work again. */
+	if (IS_ERR(aead))
+		return -ENOMEM;
+	key->aead = aead;
+	return 0;
+}
+
+/**
  * tlsrec_crypt_init() - what is the same for all operations
  * @crypt: new
  */
@@ -212,7 +260,7 @@ void tlsrec_crypt_init(struct tlsrec_crypt *crypt)
 
 /**
  * tlsrec_crypt() - encrypt or decrypt one record and wait for the result
- * @key: cipher state
+ * @key: cipher state, after tlsrec_key_wake()
  * @crypt: from tlsrec_crypt_init(); the nonce is filled in
  * @encrypt: direction
  * @src: additional data, then the input (with the tag when decrypting)
@@ -233,6 +281,7 @@ int tlsrec_crypt(struct tlsrec_key *key, struct tlsrec_crypt *crypt,
 	if (ccm_flags)
 		*--iv = ccm_flags;
 
+	key->used = true;
 	aead_request_set_tfm(req, key->aead);
 	aead_request_set_ad(req, key->fmt.aad);
 	aead_request_set_crypt(req, src, dst, len, iv);

@@ -49,14 +49,15 @@ struct tlsrec_cipher {
 
 /**
  * struct tlsrec_key - cipher state of one direction
- * @aead: transform with the key set
+ * @aead: transform with the key set; %NULL while parked, see idle.c
  * @cipher: its row, %NULL while no key is set
  * @version: TLS_1_2_VERSION or TLS_1_3_VERSION
  * @fmt: layout of records
  * @exhausted: the record with the last sequence number was used
+ * @used: since tlsrec_key_idle() asked last
  * @seq: sequence number of the next record
  * @iv: salt and iv; where there is an explicit nonce, iv is the next one
- * @key: kept for getsockopt()
+ * @key: kept for getsockopt() and for another transform
  */
 struct tlsrec_key {
 	struct crypto_aead		*aead;
@@ -64,6 +65,7 @@ struct tlsrec_key {
 	u16				version;
 	struct tlsrec_format		fmt;
 	bool				exhausted;
+	bool				used;
 	u64				seq;
 	u8				iv[TLSREC_NONCE_SIZE];
 	u8				key[TLSREC_MAX_KEY];
@@ -101,6 +103,22 @@ const char *tlsrec_cipher_probe(bool *generic);
 int tlsrec_key_set(struct tlsrec_key *key, const void *info);
 void tlsrec_key_get(const struct tlsrec_key *key, void *info);
 void tlsrec_key_wipe(struct tlsrec_key *key);
+struct crypto_aead *tlsrec_key_idle(struct tlsrec_key *key);
+int tlsrec_key_unpark(struct tlsrec_key *key);
+
+/**
+ * tlsrec_key_wake() - be ready for tlsrec_crypt()
+ * @key: set
+ *
+ * Called before anything that cannot be undone. It stays awake for as long as
+ * the socket is locked.
+ *
+ * Return: 0, or -ENOMEM for now.
+ */
+static inline int tlsrec_key_wake(struct tlsrec_key *key)
+{
+	return likely(key->aead) ? 0 : tlsrec_key_unpark(key);
+}
 
 void tlsrec_crypt_init(struct tlsrec_crypt *crypt);
 int tlsrec_crypt(struct tlsrec_key *key, struct tlsrec_crypt *crypt,

@@ -96,6 +96,7 @@ static void __exit tlsrec_exit(void)
 	if (have_tls)
 		tlsrec_ulp_unregister_tls();
 	tlsrec_ulp_unregister();
+	tlsrec_idle_exit();
 	tlsrec_stats_exit();
 	tlsrec_rx_exit();
 	tlsrec_tx_exit();

@@ -440,7 +440,9 @@ static struct tlsrec_buf *rx_try_next(struct sock *sk, struct tlsrec_rx *rx,
 		return ERR_PTR(rx_unstick(sk, rx, q, rx_gfp(sk)));
 	}
 
-	err = rx_pull(sk, rx, q, missing, rx_gfp(sk));
+	err = tlsrec_key_wake(&rx->key);
+	if (!err)
+		err = rx_pull(sk, rx, q, missing, rx_gfp(sk));
 	if (unlikely(err))
 		return ERR_PTR(err);
 	return rx_open_record(sk, rx);

@@ -60,6 +60,7 @@ static void take_direction(struct sock *sk, struct tlsrec_ctx *ctx, bool tx)
 {
 	swap_callbacks(sk, ctx, tx);
 	tlsrec_update_proto(sk, ctx);
+	tlsrec_idle_add(ctx);
 	tlsrec_stat_add(sk, tx ? TLSREC_TX_SW : TLSREC_RX_SW, 1);
 	tlsrec_stat_add(sk, tx ? TLSREC_CURR_TX_SW : TLSREC_CURR_RX_SW, 1);
 }

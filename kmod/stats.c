@@ -37,6 +37,7 @@ static const char * const stat_names[TLSREC_NR_STATS] = {
 	[TLSREC_TX_BYTES]		= "TlsrecTxBytes",
 	[TLSREC_RX_RECORDS]		= "TlsrecRxRecords",
 	[TLSREC_RX_BYTES]		= "TlsrecRxBytes",
+	[TLSREC_PARKED]			= "TlsrecParked",
 };
 
 struct tlsrec_mib __percpu *tlsrec_stats(const struct sock *sk)

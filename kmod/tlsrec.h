@@ -7,6 +7,7 @@
  * so a writer also holds the tx turn and a reader the rx turn from start to
  * end of its call: nobody else's record gets between the parts of its work.
  * What is read without the lock is marked so, with the name of its pair.
+ * The list in idle.c has a lock of its own.
  */
 #ifndef TLSREC_TLSREC_H
 #define TLSREC_TLSREC_H
@@ -43,7 +44,8 @@ struct tlsrec_turn {
  * struct tlsrec_tx - transmit direction
  * @key: cipher state; @key.cipher is %NULL until TLS_TX was set
  * @turn: order of writers
- * @work: open record and records TCP has not taken yet, %NULL when neither
+ * @work: open record and records TCP has not taken yet, %NULL when neither;
+ *	as long as it is there @key is awake
  * @max_payload: value of TLS_TX_MAX_PAYLOAD_LEN
  * @err: sticky negative errno, set when encryption failed or the sequence
  *	number ran out
@@ -101,6 +103,8 @@ struct tlsrec_rx {
  * @rx: receive direction
  * @zerocopy_ro: value of TLS_TX_ZEROCOPY_RO
  * @stats: counters of the socket's namespace
+ * @sk: the socket
+ * @idle: in the list of sockets with a key, see idle.c
  * @rcu: get_info and poll look at the context without the socket lock
  */
 struct tlsrec_ctx {
@@ -108,8 +112,14 @@ struct tlsrec_ctx {
 	struct tlsrec_rx	rx;
 	bool			zerocopy_ro;
 	struct tlsrec_mib __percpu *stats;
+	struct sock		*sk;
+	struct list_head	idle;
 	struct rcu_head		rcu;
 };
+
+/* A larger one takes twice the memory. */
+static_assert(IS_ENABLED(CONFIG_DEBUG_SPINLOCK) ||
+	      sizeof(struct tlsrec_ctx) <= 512);
 
 /* The caller holds the socket lock, or is a callback of the live socket. */
 static inline struct tlsrec_ctx *tlsrec_ctx(const struct sock *sk)
@@ -162,6 +172,11 @@ static inline bool tlsrec_turn_give(struct sock *sk, struct tlsrec_turn *turn)
 	turn->refused = false;
 	return refused;
 }
+
+/* idle.c */
+void tlsrec_idle_add(struct tlsrec_ctx *ctx);
+void tlsrec_idle_del(struct tlsrec_ctx *ctx);
+void tlsrec_idle_exit(void);
 
 /* ulp.c */
 int tlsrec_ulp_register(void);

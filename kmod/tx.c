@@ -1074,8 +1074,14 @@ static int call_begin(struct tx_call *call, u8 type)
 /* Take the work area up, or lay it aside as the socket's. */
 static int call_start(struct tx_call *call)
 {
-	if (!call->tx->work)
+	int err;
+
+	if (!call->tx->work) {
+		err = tlsrec_key_wake(&call->tx->key);
+		if (err)
+			return err;
 		call->tx->work = work_get(call->sk->sk_allocation);
+	}
 	call->work = call->tx->work;
 	return call->work ? 0 : -ENOMEM;
 }
@@ -1258,6 +1264,8 @@ static int tx_send_whole(struct sock *sk, struct tlsrec_tx *tx,
 	u8 *front;
 	int ret;
 
+	if (tlsrec_key_wake(&tx->key))
+		return 0;
 	work = work_get(sk->sk_allocation);
 	if (!work)
 		return 0;

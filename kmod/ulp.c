@@ -95,6 +95,7 @@ static void tlsrec_close(struct sock *sk, long timeout)
 
 	lock_sock(sk);
 	ctx = tlsrec_ctx(sk);
+	tlsrec_idle_del(ctx);
 	tlsrec_tx_force(sk, &ctx->tx);
 	if (ctx->tx.key.cipher)
 		tlsrec_stat_add(sk, TLSREC_CURR_TX_SW, -1);
@@ -253,6 +254,8 @@ static int ulp_init(struct sock *sk)
 	if (!ctx)
 		return -ENOMEM;
 	ctx->stats = tlsrec_stats(sk);
+	ctx->sk = sk;
+	INIT_LIST_HEAD(&ctx->idle);
 	ctx->tx.max_payload = TLSREC_MAX_PAYLOAD;
 	tlsrec_turn_init(&ctx->tx.turn);
 	tlsrec_turn_init(&ctx->rx.turn);
