@@ -483,6 +483,86 @@ TEST_F(fault, close)
 	}
 }
 
+/*
+ * A parked direction that gets no memory for its cipher: that is all it says, nothing was taken from the program or is lost of
+ * what has come, and the next call goes on.
+ */
+TEST_F(fault, wake)
+{
+	enum { SOCKETS = 60 };
+	struct {
+		int fd[2];
+		struct tt_key tx, rx;
+	} s[SOCKETS];
+	uint64_t end = tt_now_ms() + 100000;
+	int n, nomem[2] = { 0, 0 };
+	bool hit[3] = { true, true, true };
+	char buf[100];
+	ssize_t r;
+
+	if (tt_netns())
+		SKIP(return, "no network namespaces here");
+	for (n = 0; n < SOCKETS; n++) {
+		s[n].tx = tt_key_make(variant->version, variant->cipher, 1);
+		s[n].rx = tt_key_make(variant->version, variant->cipher, 2);
+		tt_tcp_pair(variant->family, s[n].fd);
+		tt_install(s[n].fd[0], &s[n].tx, &s[n].rx);
+	}
+	/* a counter that is not there is an in-tree module */
+	while (tt_counter("TlsrecParked") >= 0 && tt_counter("TlsrecParked") < 2 * SOCKETS && tt_now_ms() < end)
+		usleep(100000);
+	if (tt_counter("TlsrecParked") < 0)
+		SKIP(return, "of tlsrec only");
+	ASSERT_EQ(2 * SOCKETS, tt_counter("TlsrecParked"));
+	for (n = 0; n < SOCKETS && (hit[0] || hit[1] || hit[2]); n++) {
+		int *fd = s[n].fd;
+
+		/* a message of one record tries again by itself, unless it has a flag like this one */
+		arm(n / 2 + 1);
+		r = send(fd[0], "hello", 5, MSG_DONTWAIT | (n % 2 ? MSG_EOR : 0));
+		hit[n % 2] = disarm();
+		if (r < 0) {
+			EXPECT_TRUE(hit[n % 2]);
+			EXPECT_TRUE(errno == ENOMEM || errno == EAGAIN || errno == EFAULT)
+				TH_LOG("fault %d: %s", n / 2 + 1, strerror(errno));
+			nomem[0] += errno == ENOMEM;
+		}
+		/* if TCP had no memory for the first, then this brings it */
+		ASSERT_EQ(6, send(fd[0], "behind", 6, 0)) TH_LOG("fault %d: %s", n / 2 + 1, strerror(errno));
+		if (r >= 0) {
+			ASSERT_EQ(5, r);
+			ASSERT_EQ(1, tt_recv_rec(fd[1], &s[n].tx, self->o));
+			EXPECT_EQ(0, memcmp("hello", self->o->data, 5));
+		}
+		ASSERT_EQ(1, tt_recv_rec(fd[1], &s[n].tx, self->o));
+		EXPECT_EQ(6u, self->o->len);
+		EXPECT_EQ(0, memcmp("behind", self->o->data, 6));
+
+		tt_send_data(fd[1], &s[n].rx, TT_DATA, "hello", 5);
+		ASSERT_EQ(POLLIN, tt_poll(fd[0], POLLIN, 10000));
+		arm(n / 2 + 1);
+		r = recv(fd[0], buf, sizeof(buf), 0);
+		hit[2] = disarm();
+		if (r < 0) {
+			EXPECT_TRUE(hit[2]);
+			EXPECT_TRUE(errno == ENOMEM || errno == EFAULT) TH_LOG("fault %d: %s", n / 2 + 1, strerror(errno));
+			nomem[1] += errno == ENOMEM;
+			EXPECT_EQ(POLLIN, tt_poll(fd[0], POLLIN, 0));
+			r = recv(fd[0], buf, sizeof(buf), 0);
+		}
+		ASSERT_EQ(5, r) TH_LOG("fault %d: %s", n / 2 + 1, strerror(errno));
+		EXPECT_EQ(0, memcmp("hello", buf, 5));
+	}
+	EXPECT_LT(n, SOCKETS);
+	EXPECT_LT(0, nomem[0]);
+	EXPECT_LT(0, nomem[1]);
+	TH_LOG("no memory: sender %d times, receiver %d times", nomem[0], nomem[1]);
+	for (n = 0; n < SOCKETS; n++) {
+		close(s[n].fd[0]);
+		close(s[n].fd[1]);
+	}
+}
+
 TEST_F(fault, getsockopt)
 {
 	for (int n = 1; n < MOST; n++) {

@@ -163,6 +163,37 @@ TEST_F(module, unload_race)
 	tt_install(self->fd[0], &self->ab, NULL);
 }
 
+/* idle connections: unloaded with work to do, and told not to do any */
+TEST_F(module, idle_seconds)
+{
+	uint64_t end = tt_now_ms() + 30000;
+	long parked = -1;
+
+	ASSERT_EQ(0, unload_soon());
+	ASSERT_EQ(0, system("modprobe tlsrec idle_seconds=1"));
+	parked = tt_counter("TlsrecParked");
+	tt_install(self->fd[0], &self->ab, &self->ba);
+	tt_install(self->fd[1], &self->ba, &self->ab);
+	while (tt_counter("TlsrecParked") < parked + 4 && tt_now_ms() < end)
+		usleep(20000);
+	EXPECT_EQ(parked + 4, tt_counter("TlsrecParked"));
+	EXPECT_EQ(0, ping(self->fd[0], self->fd[1]));
+	close(self->fd[0]);
+	close(self->fd[1]);
+	ASSERT_EQ(0, unload_soon());
+	/* what was forgotten would run now */
+	sleep(2);
+	ASSERT_EQ(0, system("modprobe tlsrec idle_seconds=0"));
+	tt_tcp_pair(TT_IP4, self->fd);
+	tt_install(self->fd[0], &self->ab, &self->ba);
+	sleep(3);
+	EXPECT_EQ(0, tt_counter("TlsrecParked"));
+	close(self->fd[0]);
+	close(self->fd[1]);
+	self->fd[0] = self->fd[1] = -1;
+	ASSERT_EQ(0, unload_soon());
+}
+
 /* what the operator is told when it loads */
 TEST_F(module, log_line)
 {

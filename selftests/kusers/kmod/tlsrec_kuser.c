@@ -443,6 +443,7 @@ static int do_held(struct ku_file *f, struct ku_call *c)
  * @old_ready: callback that was there
  * @old_space: callback that was there
  * @old_state: callback that was there
+ * @old_allocation: sk_allocation that was there
  * @in: what has come
  * @got: bytes of it
  * @err: why no more comes: a negative errno, or 1 at the end of the stream
@@ -462,6 +463,7 @@ struct ku_pump {
 	void			(*old_ready)(struct sock *sk);
 	void			(*old_space)(struct sock *sk);
 	void			(*old_state)(struct sock *sk);
+	gfp_t			old_allocation;
 	u8			*in;
 	u32			got;
 	int			err;
@@ -662,6 +664,9 @@ static int pump_start(struct ku_file *f, struct socket *sock, u32 flags)
 	sk->sk_data_ready = pump_ready;
 	sk->sk_write_space = pump_space;
 	sk->sk_state_change = pump_state;
+	p->old_allocation = sk->sk_allocation;
+	if (flags & KU_PUMP_NOIO)
+		sk->sk_allocation = GFP_NOIO;
 	write_unlock_bh(&sk->sk_callback_lock);
 	return 0;
 }
@@ -679,6 +684,7 @@ static void pump_end(struct ku_file *f)
 	sk->sk_data_ready = p->old_ready;
 	sk->sk_write_space = p->old_space;
 	sk->sk_state_change = p->old_state;
+	sk->sk_allocation = p->old_allocation;
 	write_unlock_bh(&sk->sk_callback_lock);
 	cancel_work_sync(&p->work);
 	fput(p->sock->file);

@@ -38,6 +38,7 @@ enum ku_pump_flags {
 	KU_PUMP_CHAIN = 1,	/* call the callbacks that were there, too */
 	KU_PUMP_RECVMSG = 2,	/* receive with recvmsg, not with read_sock */
 	KU_PUMP_SPLICE = 4,	/* send with MSG_SPLICE_PAGES */
+	KU_PUMP_NOIO = 8,	/* the socket's memory must not wait for I/O */
 };
 
 /**
