@@ -50,6 +50,7 @@ struct tlsrec_turn {
  * @err: sticky negative errno, set when encryption failed or the sequence
  *	number ran out
  * @pending: @work holds encrypted records for TCP
+ * @corked: TCP_CORK is on, and it was not the program
  * @saved_write_space: the socket's own callback
  */
 struct tlsrec_tx {
@@ -59,6 +60,7 @@ struct tlsrec_tx {
 	u16			max_payload;
 	int			err;
 	bool			pending;
+	bool			corked;
 	void			(*saved_write_space)(struct sock *sk);
 };
 

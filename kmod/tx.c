@@ -778,16 +778,43 @@ static void out_advance(struct tlsrec_work *work, size_t n)
 }
 
 /*
+ * What is left behind whole segments goes together with what follows. MSG_MORE
+ * alone keeps TCP from sending it only until the next acknowledgement, which on
+ * a fast path comes before the next pages have been read and encrypted. As with
+ * every TCP_CORK, TCP does not wait for more than 200 ms.
+ */
+static void tx_cork(struct sock *sk, struct tlsrec_tx *tx)
+{
+	struct tcp_sock *tp = tcp_sk(sk);
+
+	/* With little space left it might be what the space is waiting for. */
+	if (!(tp->nonagle & TCP_NAGLE_CORK) && sk_stream_is_writeable(sk)) {
+		tp->nonagle |= TCP_NAGLE_CORK;
+		tx->corked = true;
+	}
+}
+
+static void tx_uncork(struct sock *sk, struct tlsrec_tx *tx)
+{
+	if (tx->corked) {
+		tcp_sk(sk)->nonagle &= ~TCP_NAGLE_CORK;
+		tx->corked = false;
+	}
+}
+
+/*
  * Hand the batch to TCP, without waiting. Returns 0 when all of it was taken,
  * else a negative errno with the rest kept.
  */
 static int tx_push(struct sock *sk, struct tlsrec_tx *tx, int flags)
 {
+	bool splice = flags & MSG_SPLICE_PAGES;
 	struct tlsrec_work *work = tx->work;
 	bool held = tx->turn.held;
 	int ret = 0;
 
 	flags &= MSG_MORE | TLSREC_MSG_NOTLAST;
+	tx_uncork(sk, tx);
 	/* Who waits, and who gets a signal, is decided by the caller. */
 	flags |= MSG_DONTWAIT | MSG_NOSIGNAL;
 
@@ -809,9 +836,11 @@ static int tx_push(struct sock *sk, struct tlsrec_tx *tx, int flags)
 	work->pushing = false;
 	tx->turn.held = held;
 
-	if (!work->out_bytes)
-		return 0;
-	return ret ? ret : -EAGAIN;
+	if (work->out_bytes)
+		return ret ? ret : -EAGAIN;
+	if (splice && flags & MSG_MORE)
+		tx_cork(sk, tx);
+	return 0;
 }
 
 /* The connection lives: what was taken from the program goes out in time. */
@@ -876,6 +905,7 @@ static void call_uncork(struct tx_call *call)
 {
 	struct sock *sk = call->sk;
 
+	tx_uncork(sk, call->tx);
 	release_sock(sk);
 	tlsrec_base_proto(sk)->splice_eof(sk->sk_socket);
 	lock_sock(sk);
@@ -1193,8 +1223,8 @@ static bool is_whole(const struct sock *sk, const struct tlsrec_tx *tx,
 	return len && len <= tx->max_payload &&
 	       !(msg->msg_flags & (MSG_MORE | MSG_EOR | MSG_SPLICE_PAGES)) &&
 	       !msg->msg_controllen && !tx->work && !tx->turn.held &&
-	       !tx->err && !sk->sk_err && !(sk->sk_shutdown & SEND_SHUTDOWN) &&
-	       sk_stream_memory_free(sk);
+	       !tx->corked && !tx->err && !sk->sk_err &&
+	       !(sk->sk_shutdown & SEND_SHUTDOWN) && sk_stream_memory_free(sk);
 }
 
 /* Make the message a record in @slice, which has exactly the room for it. */
@@ -1419,6 +1449,7 @@ void tlsrec_splice_eof(struct socket *sock)
 
 	lock_sock(sk);
 	tx_flush(sk, &tlsrec_ctx(sk)->tx);
+	tx_uncork(sk, &tlsrec_ctx(sk)->tx);
 	release_sock(sk);
 	tlsrec_base_proto(sk)->splice_eof(sock);
 }

@@ -727,6 +727,36 @@ TEST_F(tx, splice_many_pieces)
 	close(p[1]);
 }
 
+/* less than a segment waits for what a splice promises: not for long, and not with another cork than the program's */
+TEST_F(tx, splice_more_corks)
+{
+	int fd = make_file(1, 5 * TT_MAX, 0), p[2];
+
+	ASSERT_EQ(0, pipe(p));
+	for (int own = 0; own < 2; own++) {
+		loff_t off = 0;
+
+		tt_sockopt(self->sk, IPPROTO_TCP, TCP_CORK, own);
+		ASSERT_EQ(4 * TT_MAX, splice(fd, &off, p[1], NULL, 4 * TT_MAX, 0));
+		ASSERT_EQ(4 * TT_MAX, splice(p[0], NULL, self->sk, NULL, 4 * TT_MAX, SPLICE_F_MORE));
+		EXPECT_EQ(1, tt_sockopt_get(self->sk, IPPROTO_TCP, TCP_CORK));
+		EXPECT_EQ(4, take(self, 4 * TT_MAX, 0));
+		ASSERT_EQ(TT_MAX, splice(fd, &off, p[1], NULL, TT_MAX, 0));
+		ASSERT_EQ(TT_MAX, splice(p[0], NULL, self->sk, NULL, TT_MAX, 0));
+		EXPECT_EQ(own, tt_sockopt_get(self->sk, IPPROTO_TCP, TCP_CORK));
+		EXPECT_EQ(1, take(self, TT_MAX, 4 * TT_MAX));
+	}
+	tt_sockopt(self->sk, IPPROTO_TCP, TCP_CORK, 0);
+	/* the file has less than what sendfile asks for */
+	for (off_t off = 0, n; (n = sendfile(self->sk, fd, &off, 6 * TT_MAX));)
+		ASSERT_LT(0, n);
+	EXPECT_EQ(0, tt_sockopt_get(self->sk, IPPROTO_TCP, TCP_CORK));
+	EXPECT_EQ(5, take(self, 5 * TT_MAX, 0));
+	close(fd);
+	close(p[0]);
+	close(p[1]);
+}
+
 /* CVE-2026-74610: full to the brim with MSG_MORE, then splice */
 TEST_F(tx, splice_onto_full_record)
 {
