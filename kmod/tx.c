@@ -370,22 +370,31 @@ static void record_add_copied(struct tlsrec_work *work, unsigned int n)
 	record_take_room(work, n);
 }
 
-static void record_add_spliced(struct tlsrec_work *work, struct page *page,
-			       unsigned int off, unsigned int n)
+/*
+ * Make ready for source entries of their own: with room for what they hold, of
+ * which the message has @rest bytes, at offset @phase of a page.
+ */
+static int record_begin_source(struct sock *sk, struct tlsrec_work *work,
+			       const struct tlsrec_format *fmt, size_t rest,
+			       bool more, unsigned int phase)
 {
 	struct tx_record *rec = &work->rec;
+	unsigned int i;
+	int err;
 
-	if (!rec->nsrc) {
-		/* Up to here the source is the target. */
-		memcpy(work->src, work->dst, rec->ndst * sizeof(*work->src));
-		rec->nsrc = rec->ndst;
-		if (!work->src[rec->nsrc - 1].length)
-			rec->nsrc--;
+	if (!rec->room.len) {
+		err = record_grow(sk, work, fmt, rest, more, true, phase);
+		if (err)
+			return err;
 	}
-	rec->spliced |= BIT(rec->nsrc);
-	sg_set_page(&work->src[rec->nsrc++], page, n, off);
-	rec->copied_last = false;
-	record_take_room(work, n);
+	if (rec->nsrc)
+		return 0;
+
+	/* Up to here the source is the target; the last may be empty yet. */
+	for (i = 0; i < rec->ndst && work->dst[i].length; i++)
+		work->src[i] = work->dst[i];
+	rec->nsrc = i;
+	return 0;
 }
 
 /* Skip what is empty, so that the iterator stands at its next byte. */
@@ -398,37 +407,28 @@ static void piece_settle(struct iov_iter *iter)
 	}
 }
 
-/* @n bytes of the current piece were used. */
-static void piece_advance(struct iov_iter *iter, unsigned int n)
-{
-	iter->count -= n;
-	iter->iov_offset += n;
-	if (iter->iov_offset == iter->bvec->bv_len)
-		piece_settle(iter);
-}
-
 /*
- * Is the next piece of the iterator one that the cipher can read in place?
- * Then its page, offset and usable length.
+ * How much of @bv, from @skip on, can the cipher read in place as one piece of
+ * at most @left bytes? Its page and offset, too. @bv is looked at only when
+ * there are bytes left.
  */
-static unsigned int spliced_piece(const struct iov_iter *iter,
-				  const struct tx_record *rec, bool last,
-				  struct page **page, unsigned int *off)
+static unsigned int spliced_piece(const struct bio_vec *bv, unsigned int skip,
+				  unsigned int left, struct page **page,
+				  unsigned int *off)
 {
-	const struct bio_vec *bv = iter->bvec;
-	unsigned int n = min_t(size_t, bv->bv_len - iter->iov_offset,
-			       iter->count);
 	struct page *head;
 	unsigned long rest;
+	unsigned int n;
 
-	n = min(n, rec->max - rec->len);
-	if (n < SPLICE_MIN || rec->len % CIPHER_BLOCK)
+	if (left < SPLICE_MIN)
+		return 0;
+	n = bv->bv_len - skip;
+	if (n < SPLICE_MIN)
 		return 0;
 	/* Only the end of a record may be off a cipher block. */
-	if (n % CIPHER_BLOCK && !(last && n == iter->count))
-		n = round_down(n, CIPHER_BLOCK);
+	n = n < left ? round_down(n, CIPHER_BLOCK) : left;
 
-	*off = bv->bv_offset + iter->iov_offset;
+	*off = bv->bv_offset + skip;
 	*page = bv->bv_page + *off / PAGE_SIZE;
 	*off %= PAGE_SIZE;
 	if (!sendpage_ok(*page))
@@ -456,33 +456,59 @@ static int record_splice(struct sock *sk, struct tlsrec_work *work,
 			 struct iov_iter *iter, bool more)
 {
 	struct tx_record *rec = &work->rec;
-	unsigned int n, off, added = 0;
+	unsigned int n, off, skip, left, added = 0;
+	struct scatterlist *sg = NULL;
+	const struct bio_vec *bv;
 	struct page *page;
 	int err;
 
+	if (rec->len % CIPHER_BLOCK || max(rec->nsrc, rec->ndst) >= TX_SG - 1)
+		return 0;
+	left = min_t(size_t, iter->count, rec->max - rec->len);
+	if (more || left < iter->count)
+		left = round_down(left, CIPHER_BLOCK);
+
 	piece_settle(iter);
-	while (iter->count && rec->len < rec->max &&
-	       max(rec->nsrc, rec->ndst) < TX_SG - 1) {
-		n = spliced_piece(iter, rec, !more, &page, &off);
+	bv = iter->bvec;
+	skip = iter->iov_offset;
+	while (sg != &work->src[TX_SG - 1]) {
+		n = spliced_piece(bv, skip, left, &page, &off);
 		if (!n)
 			break;
-		if (!rec->room.len) {
-			if (added || record_full(rec))
-				break;
-			err = record_grow(sk, work, fmt, iter->count, more,
-					  true, off);
+		if (!sg) {
+			err = record_begin_source(sk, work, fmt, iter->count,
+						  more, off);
 			if (err)
 				return err;
+			sg = &work->src[rec->nsrc];
+			if (left > rec->room.len)
+				left = round_down(rec->room.len, CIPHER_BLOCK);
+			n = min(n, left);
+			if (!n)
+				break;
 		}
-		if (n > rec->room.len)
-			n = round_down(rec->room.len, CIPHER_BLOCK);
-		if (!n)
-			break;
-		record_add_spliced(work, page, off, n);
-		piece_advance(iter, n);
+		sg_set_page(sg++, page, n, off);
 		added += n;
+		left -= n;
+		skip += n;
+		if (skip == bv->bv_len) {
+			bv++;
+			skip = 0;
+		}
 	}
+	if (!added)
+		return 0;
 
+	iter->nr_segs -= bv - iter->bvec;
+	iter->bvec = bv;
+	iter->iov_offset = skip;
+	iter->count -= added;
+
+	n = sg - work->src;
+	rec->spliced |= GENMASK(n - 1, rec->nsrc);
+	rec->nsrc = n;
+	rec->copied_last = false;
+	record_take_room(work, added);
 	return added;
 }
 
@@ -1392,8 +1418,14 @@ static bool tx_append_page(struct sock *sk, struct page *page, int offset,
 	    (rec->len | size) % CIPHER_BLOCK || !sendpage_ok(page))
 		return false;
 
-	record_add_spliced(tx->work, page, offset, size);
-	record_hold(tx->work);
+	/* The page goes with the call. */
+	get_page(page);
+	sg_set_page(&tx->work->src[rec->nsrc], page, size, offset);
+	rec->spliced |= BIT(rec->nsrc);
+	rec->held |= BIT(rec->nsrc);
+	rec->nsrc++;
+	rec->copied_last = false;
+	record_take_room(tx->work, size);
 	return true;
 }
 
