@@ -1396,59 +1396,6 @@ int tlsrec_sendmsg(struct sock *sk, struct msghdr *msg, size_t size)
 	return ret;
 }
 
-#ifdef TLSREC_HAVE_SENDPAGE
-/*
- * A page from the middle of a record, of which a splice brings several: most of
- * what a call does is of no concern for it. Returns whether it could be added.
- */
-static bool tx_append_page(struct sock *sk, struct page *page, int offset,
-			   size_t size, int flags)
-{
-	struct tlsrec_tx *tx = &tlsrec_ctx(sk)->tx;
-	struct tx_record *rec;
-
-	if (!tx->work || tx->turn.held || !(flags & TLSREC_MSG_NOTLAST))
-		return false;
-	rec = &tx->work->rec;
-	if (!rec->open || rec->type != TLSREC_TYPE_DATA || !rec->spliced ||
-	    rec->nsrc >= TX_SG - 2)
-		return false;
-	if (size < SPLICE_MIN || size >= rec->room.len ||
-	    size >= rec->max - rec->len ||
-	    (rec->len | size) % CIPHER_BLOCK || !sendpage_ok(page))
-		return false;
-
-	/* The page goes with the call. */
-	get_page(page);
-	sg_set_page(&tx->work->src[rec->nsrc], page, size, offset);
-	rec->spliced |= BIT(rec->nsrc);
-	rec->held |= BIT(rec->nsrc);
-	rec->nsrc++;
-	rec->copied_last = false;
-	record_take_room(tx->work, size);
-	return true;
-}
-
-int tlsrec_sendpage(struct sock *sk, struct page *page, int offset,
-		    size_t size, int flags)
-{
-	struct msghdr msg = { .msg_flags = flags | MSG_SPLICE_PAGES };
-	struct bio_vec bvec;
-	int ret = size;
-
-	if (msg.msg_flags & ~TX_FLAGS)
-		return -EOPNOTSUPP;
-
-	bvec_set_page(&bvec, page, size, offset);
-	iov_iter_bvec(&msg.msg_iter, ITER_SOURCE, &bvec, 1, size);
-	lock_sock(sk);
-	if (!tx_append_page(sk, page, offset, size, flags))
-		ret = tx_send(sk, &msg, 0);
-	release_sock(sk);
-	return ret;
-}
-#endif
-
 /*
  * Seal and push whatever is left, without waiting. A writer that sleeps in the
  * middle of its call goes on with its open record by himself.
@@ -1470,6 +1417,97 @@ static void tx_flush(struct sock *sk, struct tlsrec_tx *tx)
 	if (!tx->turn.held)
 		tx_settle(tx);
 }
+
+#ifdef TLSREC_HAVE_SENDPAGE
+/* May a record be sealed that goes to TCP with others, in a later call? */
+static bool batch_may_grow(const struct sock *sk, const struct tlsrec_tx *tx)
+{
+	const struct tlsrec_work *work = tx->work;
+
+	/* Users inside the kernel put callbacks of their own over ours. */
+	return work->records < TX_BATCH - 1 &&
+	       (int)work->out_bytes + 2 * tx->max_payload <
+	       sk_stream_wspace(sk) &&
+	       sk->sk_write_space == tlsrec_write_space;
+}
+
+/*
+ * A page that is not the first of its record, and not the last of the splice:
+ * most of what a call does is of no concern for it. Returns its size, 0 when it
+ * takes a whole call, or a negative errno.
+ */
+static int tx_append_page(struct sock *sk, struct page *page, int offset,
+			  size_t size, int flags)
+{
+	struct tlsrec_tx *tx = &tlsrec_ctx(sk)->tx;
+	struct tlsrec_work *work = tx->work;
+	struct tx_record *rec;
+	bool full;
+	int err;
+
+	if (!work || tx->turn.held || !(flags & TLSREC_MSG_NOTLAST))
+		return 0;
+	rec = &work->rec;
+	if (!rec->open || rec->type != TLSREC_TYPE_DATA || !rec->spliced ||
+	    rec->nsrc >= TX_SG - 2)
+		return 0;
+	if (size < SPLICE_MIN || size > rec->room.len ||
+	    size > rec->max - rec->len ||
+	    (rec->len | size) % CIPHER_BLOCK || !sendpage_ok(page))
+		return 0;
+	full = size == rec->max - rec->len;
+	if (full && !batch_may_grow(sk, tx))
+		return 0;
+
+	sg_set_page(&work->src[rec->nsrc], page, size, offset);
+	rec->spliced |= BIT(rec->nsrc);
+	if (!full) {
+		/* The page goes with the call. */
+		get_page(page);
+		rec->held |= BIT(rec->nsrc);
+	}
+	rec->nsrc++;
+	rec->copied_last = false;
+	record_take_room(work, size);
+	if (!full)
+		return size;
+
+	err = record_seal(sk, tx, work);
+	if (err) {
+		tx_flush(sk, tx);
+		return err;
+	}
+	tx->pending = true;
+	return size;
+}
+
+static noinline int tx_send_page(struct sock *sk, struct page *page, int offset,
+				 size_t size, int flags)
+{
+	struct msghdr msg = { .msg_flags = flags | MSG_SPLICE_PAGES };
+	struct bio_vec bvec;
+
+	bvec_set_page(&bvec, page, size, offset);
+	iov_iter_bvec(&msg.msg_iter, ITER_SOURCE, &bvec, 1, size);
+	return tx_send(sk, &msg, 0);
+}
+
+int tlsrec_sendpage(struct sock *sk, struct page *page, int offset,
+		    size_t size, int flags)
+{
+	int ret;
+
+	if (flags & ~TX_FLAGS)
+		return -EOPNOTSUPP;
+
+	lock_sock(sk);
+	ret = tx_append_page(sk, page, offset, size, flags);
+	if (!ret)
+		ret = tx_send_page(sk, page, offset, size, flags);
+	release_sock(sk);
+	return ret;
+}
+#endif
 
 /**
  * tlsrec_splice_eof() - a splice said more would come, and none did
