@@ -124,7 +124,7 @@ pool_cut(struct pool *pool, unsigned int min, unsigned int want,
 	slice->off = off;
 	slice->len = min(want, pool->size - off);
 	pool->off = off + slice->len;
-	get_page(pool->cur);
+	page_ref_inc(pool->cur);
 	return true;
 }
 

@@ -576,22 +576,24 @@ static int record_fill(struct sock *sk, struct tlsrec_work *work,
 
 /* ---- sealing ---- */
 
-/* Add a piece to what TCP gets; takes over the reference on the page. */
-static void out_add(struct tlsrec_work *work, struct page *page,
+/*
+ * Add a piece to what TCP gets. Returns whether it needed an entry of its own,
+ * which takes over a reference on the page.
+ */
+static bool out_add(struct tlsrec_work *work, struct page *page,
 		    unsigned int off, unsigned int len)
 {
-	work->out_bytes += len;
-	if (work->out_nr > work->out_first) {
-		struct bio_vec *last = &work->out[work->out_nr - 1];
+	struct bio_vec *bv = work->out + work->out_nr;
 
-		if (last->bv_page == page &&
-		    last->bv_offset + last->bv_len == off) {
-			last->bv_len += len;
-			put_page(page);
-			return;
-		}
+	work->out_bytes += len;
+	if (work->out_nr > work->out_first && bv[-1].bv_page == page &&
+	    bv[-1].bv_offset + bv[-1].bv_len == off) {
+		bv[-1].bv_len += len;
+		return false;
 	}
-	bvec_set_page(&work->out[work->out_nr++], page, len, off);
+	bvec_set_page(bv, page, len, off);
+	work->out_nr++;
+	return true;
 }
 
 /*
@@ -614,22 +616,29 @@ static void record_out(struct tlsrec_work *work, const struct tlsrec_format *fmt
 	struct tx_record *rec = &work->rec;
 	struct tlsrec_slice *ends = &rec->ends;
 	struct scatterlist *sg = work->dst;
-	unsigned int i = 1, skip;
+	unsigned int skip = fmt->aad - head_size;
+	bool used = false;
 
 	if (rec->split) {
-		out_add(work, ends->page, ends->off, head_size);
-	} else {
-		skip = fmt->aad - head_size;
-		out_add(work, sg_page(sg), sg->offset + skip,
-			sg->length - skip);
+		used = out_add(work, ends->page, ends->off, head_size);
+	} else if (!out_add(work, sg_page(sg), sg->offset + skip,
+			    sg->length - skip)) {
+		put_page(sg_page(sg));
 	}
-	for (sg++; i < rec->ndst; i++, sg++)
-		out_add(work, sg_page(sg), sg->offset, sg->length);
+	while (++sg < work->dst + rec->ndst)
+		if (!out_add(work, sg_page(sg), sg->offset, sg->length))
+			put_page(sg_page(sg));
+
+	if (!rec->split)
+		return;
 	if (!tail_inside) {
-		get_page(ends->page);
-		out_add(work, ends->page, ends->off + head_size,
-			tlsrec_tail_size(fmt));
+		if (used)
+			get_page(ends->page);
+		used = out_add(work, ends->page, ends->off + head_size,
+			       tlsrec_tail_size(fmt));
 	}
+	if (!used)
+		put_page(ends->page);
 }
 
 /**
@@ -775,8 +784,11 @@ static int record_seal(struct sock *sk, struct tlsrec_tx *tx,
 
 static void out_drop(struct tlsrec_work *work)
 {
-	while (work->out_first < work->out_nr)
-		put_page(work->out[work->out_first++].bv_page);
+	const struct bio_vec *bv = work->out + work->out_first;
+	const struct bio_vec *end = work->out + work->out_nr;
+
+	for (; bv < end; bv++)
+		put_page(bv->bv_page);
 	work->out_bytes = 0;
 	work->out_first = 0;
 	work->out_nr = 0;
