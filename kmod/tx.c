@@ -281,17 +281,38 @@ static bool record_extend(struct tx_record *rec, unsigned int want)
 }
 
 /*
- * Get memory for more payload, of which the message has @rest bytes. With @more
- * it is not the last message of the record, unless that fills it up. With
- * @splice they are at offset @phase of a page.
+ * Begin a record of @len bytes that is in one piece. -ENOSPC: there is no place
+ * for that.
  */
-static int record_grow(struct sock *sk, struct tlsrec_work *work,
-		       const struct tlsrec_format *fmt, size_t rest,
-		       bool more, bool splice, unsigned int phase)
+static int record_begin_whole(struct sock *sk, struct tlsrec_work *work,
+			      const struct tlsrec_format *fmt, unsigned int len)
 {
-	/* A chunk may be a single page, see tlsrec_pool_get(). */
-	bool in_phase = TLSREC_WALK_BY_PAGE && splice &&
-			phase <= PAGE_SIZE - PIECE_MIN;
+	unsigned int tail = tlsrec_tail_size(fmt), size = fmt->aad + len + tail;
+	struct tx_record *rec = &work->rec;
+	struct tlsrec_slice *room = &rec->room;
+	int err;
+
+	err = tlsrec_pool_get(TLSREC_BULK, size, size, CIPHER_STRIDE,
+			      -fmt->aad & (CIPHER_STRIDE - 1),
+			      sk->sk_allocation, room);
+	if (err) {
+		room->len = 0;
+		return err;
+	}
+	sg_set_page(work->dst, room->page, fmt->aad, room->off);
+	rec->ndst = 1;
+	rec->tail = tail;
+	room->off += fmt->aad;
+	room->len = len;
+	return 0;
+}
+
+/* Get memory for more payload, as far as there is some: see record_grow(). */
+static int record_grow_pieces(struct sock *sk, struct tlsrec_work *work,
+			      const struct tlsrec_format *fmt, size_t rest,
+			      bool more, bool splice, bool in_phase,
+			      unsigned int phase)
+{
 	struct tx_record *rec = &work->rec;
 	unsigned int left = rec->max - rec->len;
 	unsigned int want = min_t(size_t, rest, left);
@@ -334,8 +355,13 @@ static int record_grow(struct sock *sk, struct tlsrec_work *work,
 		align = want < STRIDE_MIN ? CIPHER_BLOCK : CIPHER_STRIDE;
 	if (!in_phase)
 		phase = -front & (align - 1);
-	err = tlsrec_pool_get(record_stream(rec), min, size, align, phase,
-			      sk->sk_allocation, &slice);
+	err = -ENOSPC;
+	if (rec->split && want > LARGE_MIN)
+		err = tlsrec_pool_get(TLSREC_BULK, size, size, align, phase,
+				      sk->sk_allocation, &slice);
+	if (err == -ENOSPC)
+		err = tlsrec_pool_get(record_stream(rec), min, size, align,
+				      phase, sk->sk_allocation, &slice);
 	if (err)
 		return err;
 	rec->tail = rec->split ? 0 : tlsrec_tail_size(fmt);
@@ -343,6 +369,32 @@ static int record_grow(struct sock *sk, struct tlsrec_work *work,
 	rec->copied_last = false;
 	record_set_room(rec, &slice, front, size);
 	return 0;
+}
+
+/*
+ * Get memory for more payload, of which the message has @rest bytes. With @more
+ * it is not the last message of the record, unless that fills it up. With
+ * @splice they are at offset @phase of a page.
+ */
+static int record_grow(struct sock *sk, struct tlsrec_work *work,
+		       const struct tlsrec_format *fmt, size_t rest,
+		       bool more, bool splice, unsigned int phase)
+{
+	/* A chunk may be a single page, see tlsrec_pool_get(). */
+	bool in_phase = TLSREC_WALK_BY_PAGE && splice &&
+			phase <= PAGE_SIZE - PIECE_MIN;
+	struct tx_record *rec = &work->rec;
+	unsigned int len = min_t(size_t, rest, rec->max);
+	int err;
+
+	if (!rec->ndst && !in_phase && len > LARGE_MIN &&
+	    (!more || len == rec->max)) {
+		err = record_begin_whole(sk, work, fmt, len);
+		if (err != -ENOSPC)
+			return err;
+	}
+	return record_grow_pieces(sk, work, fmt, rest, more, splice, in_phase,
+				  phase);
 }
 
 /* @n bytes of room became payload. */
@@ -433,7 +485,7 @@ static unsigned int spliced_piece(const struct bio_vec *bv, unsigned int skip,
 	*off %= PAGE_SIZE;
 	if (!sendpage_ok(*page))
 		return 0;
-	if (n <= PAGE_SIZE - *off)
+	if (*off + n <= PAGE_SIZE)
 		return n;
 	/* A reference is for one allocation, the bio_vec may be of several. */
 	head = compound_head(*page);
@@ -483,12 +535,12 @@ static int record_splice(struct sock *sk, struct tlsrec_work *work,
 			sg = &work->src[rec->nsrc];
 			if (left > rec->room.len)
 				left = round_down(rec->room.len, CIPHER_BLOCK);
+			added = left;
 			n = min(n, left);
 			if (!n)
 				break;
 		}
 		sg_set_page(sg++, page, n, off);
-		added += n;
 		left -= n;
 		skip += n;
 		if (skip == bv->bv_len) {
@@ -499,6 +551,7 @@ static int record_splice(struct sock *sk, struct tlsrec_work *work,
 	if (!added)
 		return 0;
 
+	added -= left;
 	iter->nr_segs -= bv - iter->bvec;
 	iter->bvec = bv;
 	iter->iov_offset = skip;
@@ -708,9 +761,9 @@ static int record_seal(struct sock *sk, struct tlsrec_tx *tx,
 	unsigned int tail_size = tlsrec_tail_size(fmt);
 	struct tx_record *rec = &work->rec;
 	struct scatterlist *src = work->dst;
-	struct tlsrec_slice rest;
+	struct tlsrec_slice rest, end;
 	unsigned int ndst, nsrc;
-	u8 head[TLSREC_MAX_HEAD], *front, *tail;
+	u8 head[TLSREC_MAX_HEAD], *front;
 	bool tail_inside;
 	int err;
 
@@ -727,15 +780,16 @@ static int record_seal(struct sock *sk, struct tlsrec_tx *tx,
 	rest.len += rec->tail;
 	tail_inside = !rec->split ||
 		      (rec->len % CIPHER_BLOCK && rest.len >= tail_size);
+	end = rest;
 	if (tail_inside) {
-		tail = tlsrec_slice_ptr(&rest);
 		work->dst[ndst - 1].length += tail_size;
 	} else {
-		tail = tlsrec_slice_ptr(&rec->ends) + head_size;
-		sg_set_buf(&work->dst[ndst++], tail, tail_size);
+		end = rec->ends;
+		end.off += head_size;
+		sg_set_page(&work->dst[ndst++], end.page, tail_size, end.off);
 	}
 	if (fmt->inner_type)
-		*tail = rec->type;
+		*(u8 *)tlsrec_slice_ptr(&end) = rec->type;
 
 	nsrc = ndst;
 	if (rec->nsrc) {
@@ -745,7 +799,7 @@ static int record_seal(struct sock *sk, struct tlsrec_tx *tx,
 			if (tail_inside && rec->copied_last)
 				src[nsrc - 1].length++;
 			else
-				sg_set_buf(&src[nsrc++], tail, 1);
+				sg_set_page(&src[nsrc++], end.page, 1, end.off);
 		}
 	}
 
@@ -817,9 +871,9 @@ static void out_advance(struct tlsrec_work *work, size_t n)
 
 /*
  * What is left behind whole segments goes together with what follows. MSG_MORE
- * alone keeps TCP from sending it only until the next acknowledgement, which on
- * a fast path comes before the next pages have been read and encrypted. As with
- * every TCP_CORK, TCP does not wait for more than 200 ms.
+ * alone keeps TCP from sending it only until the next ACK, which on a fast path
+ * comes before the next pages have been read and encrypted. As with every
+ * TCP_CORK, TCP does not wait for more than 200 ms.
  */
 static void tx_cork(struct sock *sk, struct tlsrec_tx *tx)
 {
