@@ -29,7 +29,12 @@
 #define TLS_INFO_TX_MAX_PAYLOAD_LEN	7
 #endif
 
-/* sendpage() gave way to sendmsg(MSG_SPLICE_PAGES) in 6.5. */
+/*
+ * sendpage() gave way to sendmsg(MSG_SPLICE_PAGES) in 6.5. Before, a splice came
+ * page by page.
+ */
+#define TLSREC_SPLICE_BY_PAGE (LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0))
+
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
 #define TLSREC_HAVE_SENDPAGE
 #define TLSREC_MSG_NOTLAST	MSG_SENDPAGE_NOTLAST

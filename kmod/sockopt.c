@@ -253,6 +253,17 @@ static int get_no_pad(const struct tlsrec_rx *rx, char __user *optval,
 	return 0;
 }
 
+/* A program that deals with TCP_CORK deals with its own. */
+static void drop_our_cork(struct sock *sk, int level, int optname)
+{
+	if (!TLSREC_SPLICE_BY_PAGE || level != SOL_TCP || optname != TCP_CORK)
+		return;
+
+	lock_sock(sk);
+	tlsrec_tx_uncork(sk, &tlsrec_ctx(sk)->tx);
+	release_sock(sk);
+}
+
 /**
  * tlsrec_setsockopt() - SOL_TLS options; the other levels are TCP's
  * @sk: not locked
@@ -277,6 +288,7 @@ int tlsrec_setsockopt(struct sock *sk, int level, int optname,
 	struct tlsrec_ctx *ctx;
 	int err;
 
+	drop_our_cork(sk, level, optname);
 	if (level != SOL_TLS)
 		return tlsrec_base_proto(sk)->setsockopt(sk, level, optname,
 							 optval, optlen);
@@ -338,6 +350,7 @@ int tlsrec_getsockopt(struct sock *sk, int level, int optname,
 
 	if (drains_tcp(sk, level, optname))
 		return -EOPNOTSUPP;
+	drop_our_cork(sk, level, optname);
 	if (level != SOL_TLS)
 		return tlsrec_base_proto(sk)->getsockopt(sk, level, optname,
 							 optval, optlen);

@@ -50,7 +50,7 @@ struct tlsrec_turn {
  * @err: sticky negative errno, set when encryption failed or the sequence
  *	number ran out
  * @pending: @work holds encrypted records for TCP
- * @corked: TCP_CORK is on, and it was not the program
+ * @corked: TCP_CORK is on, and the program knows nothing of it
  * @saved_write_space: the socket's own callback
  */
 struct tlsrec_tx {

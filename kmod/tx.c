@@ -47,7 +47,7 @@ enum {
 	CIPHER_BLOCK	= 16,
 	/* What fast ciphers take at a time, in whole cache lines. */
 	CIPHER_STRIDE	= 128,
-	/* Whole records from this size on are in the bulk's chunks. */
+	/* Whole records above this size are in the bulk's chunks. */
 	LARGE_MIN	= 8192,
 	/* Payload from which on its place in memory matters to them. */
 	STRIDE_MIN	= 1024,
@@ -99,7 +99,6 @@ struct tx_record {
  * @dst: its target, otherwise also its source: entry 0 begins with the
  *	additional data. Each owns a reference on its page, but for entry 0 of
  *	a split record, which is in @crypt
- * @pushing: TCP is at @out, and may have dropped the lock to wait for memory
  * @records: sealed records in @out
  * @out_first: first entry of @out that TCP has not taken whole
  * @out_nr: entries of @out in use
@@ -112,7 +111,6 @@ struct tx_record {
  */
 struct tlsrec_work {
 	struct tx_record	rec;
-	bool			pushing;
 	unsigned int		records;
 	unsigned int		out_first;
 	unsigned int		out_nr;
@@ -129,7 +127,7 @@ static DEFINE_PER_CPU(struct tlsrec_work *, work_cache);
 
 static void record_reset(struct tx_record *rec)
 {
-	memset(rec, 0, sizeof(*rec));
+	*rec = (struct tx_record){ };
 }
 
 static struct tlsrec_work *work_get(gfp_t gfp)
@@ -870,7 +868,8 @@ static void out_advance(struct tlsrec_work *work, size_t n)
 }
 
 /*
- * What is left behind whole segments goes together with what follows. MSG_MORE
+ * A splice that comes page by page goes to TCP in many calls. What one of them
+ * leaves behind whole segments goes together with what follows. MSG_MORE
  * alone keeps TCP from sending it only until the next ACK, which on a fast path
  * comes before the next pages have been read and encrypted. As with every
  * TCP_CORK, TCP does not wait for more than 200 ms.
@@ -880,15 +879,21 @@ static void tx_cork(struct sock *sk, struct tlsrec_tx *tx)
 	struct tcp_sock *tp = tcp_sk(sk);
 
 	/* With little space left it might be what the space is waiting for. */
-	if (!(tp->nonagle & TCP_NAGLE_CORK) && sk_stream_is_writeable(sk)) {
+	if (TLSREC_SPLICE_BY_PAGE && !(tp->nonagle & TCP_NAGLE_CORK) &&
+	    sk_stream_is_writeable(sk)) {
 		tp->nonagle |= TCP_NAGLE_CORK;
 		tx->corked = true;
 	}
 }
 
-static void tx_uncork(struct sock *sk, struct tlsrec_tx *tx)
+/**
+ * tlsrec_tx_uncork() - a cork that is on is not ours any more
+ * @sk: locked
+ * @tx: transmit direction
+ */
+void tlsrec_tx_uncork(struct sock *sk, struct tlsrec_tx *tx)
 {
-	if (tx->corked) {
+	if (TLSREC_SPLICE_BY_PAGE && tx->corked) {
 		tcp_sk(sk)->nonagle &= ~TCP_NAGLE_CORK;
 		tx->corked = false;
 	}
@@ -906,17 +911,12 @@ static int tx_push(struct sock *sk, struct tlsrec_tx *tx, int flags)
 	int ret = 0;
 
 	flags &= MSG_MORE | TLSREC_MSG_NOTLAST;
-	tx_uncork(sk, tx);
+	tlsrec_tx_uncork(sk, tx);
 	/* Who waits, and who gets a signal, is decided by the caller. */
 	flags |= MSG_DONTWAIT | MSG_NOSIGNAL;
 
-	/* By a shutdown() meanwhile; what is not out yet is lost then. */
-	if (unlikely(work->pushing))
-		return -EAGAIN;
-
 	/* TCP reports free space from inside of this, too. */
 	tx->turn.held = true;
-	work->pushing = true;
 	while (work->out_bytes) {
 		ret = tlsrec_push_pages(sk, work->out + work->out_first,
 					work->out_nr - work->out_first,
@@ -925,7 +925,6 @@ static int tx_push(struct sock *sk, struct tlsrec_tx *tx, int flags)
 			break;
 		out_advance(work, ret);
 	}
-	work->pushing = false;
 	tx->turn.held = held;
 
 	if (work->out_bytes)
@@ -975,6 +974,7 @@ static void tx_settle(struct tlsrec_tx *tx)
  * @sealed: bytes of the message that are in sealed records
  * @safe: bytes of the message that TCP has
  * @corked: TCP was told that more would follow
+ * @has_space: TCP wanted more, and has not been given it yet
  */
 struct tx_call {
 	struct sock		*sk;
@@ -986,6 +986,7 @@ struct tx_call {
 	size_t			sealed;
 	size_t			safe;
 	bool			corked;
+	bool			has_space;
 };
 
 /*
@@ -997,7 +998,7 @@ static void call_uncork(struct tx_call *call)
 {
 	struct sock *sk = call->sk;
 
-	tx_uncork(sk, call->tx);
+	tlsrec_tx_uncork(sk, call->tx);
 	release_sock(sk);
 	tlsrec_base_proto(sk)->splice_eof(sk->sk_socket);
 	lock_sock(sk);
@@ -1032,6 +1033,7 @@ static int call_push(struct tx_call *call, bool more)
 
 	if (call->work->out_bytes)
 		call->corked = more;
+	call->has_space = false;
 	do {
 		err = tx_push(call->sk, call->tx, flags);
 		if (err != -EAGAIN)
@@ -1116,10 +1118,11 @@ static int call_write(struct tx_call *call, struct msghdr *msg, u8 type)
 
 	while (msg_data_left(msg)) {
 		/* Not in the middle of a record: it would stay unsent. */
-		if (call->copied == call->sealed) {
+		if (!call->has_space && call->copied == call->sealed) {
 			err = call_wait_space(call);
 			if (err)
 				return err;
+			call->has_space = true;
 		}
 
 		if (!work->rec.open)
@@ -1236,14 +1239,6 @@ static void call_rescue(struct tx_call *call, int err)
 	tx_keep_error(call->sk, call_push(call, false));
 }
 
-static void tx_give_turn(struct sock *sk, struct tlsrec_tx *tx)
-{
-	if (unlikely(tlsrec_turn_give(sk, &tx->turn))) {
-		set_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
-		sk->sk_write_space(sk);
-	}
-}
-
 /**
  * tx_send() - a message, and what is kept of earlier ones
  * @sk: locked; the lock is dropped while waiting
@@ -1291,7 +1286,11 @@ static int tx_send(struct sock *sk, struct msghdr *msg, size_t sealed)
 		call_uncork(&call);
 	call_end(&call);
 give:
-	tx_give_turn(sk, call.tx);
+	if (tlsrec_turn_give(sk, &call.tx->turn)) {
+		set_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
+		sk->sk_write_space(sk);
+	}
+
 	if (!err)
 		return call.copied;
 	/* What is kept goes out later, unless the connection is dead. */
@@ -1315,7 +1314,7 @@ static bool is_whole(const struct sock *sk, const struct tlsrec_tx *tx,
 	return len && len <= tx->max_payload &&
 	       !(msg->msg_flags & (MSG_MORE | MSG_EOR | MSG_SPLICE_PAGES)) &&
 	       !msg->msg_controllen && !tx->work && !tx->turn.held &&
-	       !tx->corked && !tx->err && !sk->sk_err &&
+	       !tx->err && !sk->sk_err &&
 	       !(sk->sk_shutdown & SEND_SHUTDOWN) && sk_stream_memory_free(sk);
 }
 
@@ -1367,8 +1366,9 @@ static void whole_keep(struct tlsrec_tx *tx, struct tlsrec_work *work,
  * @tx: transmit direction
  * @msg: is_whole()
  *
- * The message is sealed all at once, so there is no open record, and no turn to
- * take until TCP gets it. Whatever is out of the ordinary is left to tx_send().
+ * The lock is held all the time, and the message is sealed all at once: there is
+ * neither a turn to take nor an open record. Whatever is out of the ordinary is
+ * left to tx_send().
  *
  * Return: as tx_send(), or 0 with nothing done.
  */
@@ -1411,20 +1411,18 @@ static int tx_send_whole(struct sock *sk, struct tlsrec_tx *tx,
 		goto drop;
 	}
 
-	/* TCP may drop the lock to wait for memory. */
-	tx->turn.held = true;
+	tlsrec_tx_uncork(sk, tx);
 	bvec_set_page(&bvec, slice.page, slice.len, slice.off);
 	ret = tlsrec_push_pages(sk, &bvec, 1, slice.len,
 				MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (unlikely(ret < (int)slice.len)) {
+		if (ret < 0)
+			tx_keep_error(sk, ret);
 		whole_keep(tx, work, &slice, ret);
-		/* Who waits for the turn is woken at the end of this. */
-		tx->turn.held = false;
 		return tx_send(sk, msg, len);
 	}
 	put_page(slice.page);
 	work_put(work);
-	tx_give_turn(sk, tx);
 	return len;
 
 drop:
@@ -1585,7 +1583,7 @@ void tlsrec_splice_eof(struct socket *sock)
 
 	lock_sock(sk);
 	tx_flush(sk, &tlsrec_ctx(sk)->tx);
-	tx_uncork(sk, &tlsrec_ctx(sk)->tx);
+	tlsrec_tx_uncork(sk, &tlsrec_ctx(sk)->tx);
 	release_sock(sk);
 	tlsrec_base_proto(sk)->splice_eof(sock);
 }

@@ -16,6 +16,7 @@ int tlsrec_sendpage(struct sock *sk, struct page *page, int offset,
 void tlsrec_splice_eof(struct socket *sock);
 void tlsrec_write_space(struct sock *sk);
 bool tlsrec_tx_open(const struct tlsrec_tx *tx);
+void tlsrec_tx_uncork(struct sock *sk, struct tlsrec_tx *tx);
 void tlsrec_tx_force(struct sock *sk, struct tlsrec_tx *tx);
 void tlsrec_tx_free(struct tlsrec_tx *tx);
 
