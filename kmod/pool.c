@@ -134,6 +134,12 @@ static bool pool_has_much(const struct pool *pool)
 	return pool->cur && pool->size - pool->off > pool->size / 4;
 }
 
+/* What a single page has room for is never refused. */
+static bool fits_page(unsigned int min, unsigned int align, unsigned int phase)
+{
+	return (phase & (align - 1)) + min <= PAGE_SIZE;
+}
+
 /* Where memory is fragmented, smaller ones do, only slower. */
 static struct page *chunk_alloc(unsigned int order, gfp_t gfp)
 {
@@ -160,7 +166,7 @@ static int pool_get_slow(enum tlsrec_stream stream, unsigned int min,
 	bool much, ok;
 
 	pool = &get_cpu_ptr(pools)->stream[stream];
-	much = pool_has_much(pool);
+	much = !fits_page(min, align, phase) && pool_has_much(pool);
 	ok = !much && pool_recycle(pool) &&
 	     pool_cut(pool, min, want, align, phase, slice);
 	put_cpu_ptr(pools);

@@ -9,10 +9,12 @@
 #include "harness.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/uio.h>
 
 FIXTURE(fault)
 {
@@ -250,7 +252,7 @@ TEST_F(fault, recv_key_update)
 	}
 }
 
-enum { SEND_SMALL, SEND_LARGE, SEND_MORE, SEND_CONTROL, SENDFILE, SPLICE, SPLICE_MORE, N_SEND };
+enum { SEND_SMALL, SEND_PIECES, SEND_LARGE, SEND_MORE, SEND_CONTROL, SENDFILE, SPLICE, SPLICE_MORE, N_SEND };
 
 /* what was counted came, the rest did not, and nothing is wrong; a stream that gave up says so for good */
 TEST_F(fault, send)
@@ -263,10 +265,12 @@ TEST_F(fault, send)
 	for (int how = 0; how < N_SEND; how++)
 	for (int n = 1; n < MOST; n++) {
 		KEYS();
+		struct iovec iov[2] = { { data, 4000 }, { data + 4000, 6000 } };
 		struct timeval tv = { .tv_sec = 5 };
 		struct tt_key k = tx;
 		off_t off = 0;
-		size_t want = how == SEND_SMALL || how == SEND_MORE || how == SEND_CONTROL ? 100 : how == SEND_LARGE ? 40000 : 20000, got = 0;
+		size_t want = how == SEND_SMALL || how == SEND_MORE || how == SEND_CONTROL ? 100 : how == SEND_LARGE ? 40000 :
+			      how == SEND_PIECES ? 10000 : 20000, got = 0;
 		uint8_t type = how == SEND_CONTROL ? TT_HANDSHAKE : TT_DATA;
 		int fd[2], p[2];
 		ssize_t r, tail;
@@ -296,6 +300,9 @@ TEST_F(fault, send)
 			break;
 		case SEND_CONTROL:
 			r = tt_send_type(fd[0], type, data, want, MSG_NOSIGNAL);
+			break;
+		case SEND_PIECES:
+			r = writev(fd[0], iov, 2);
 			break;
 		default:
 			r = send(fd[0], data, want, MSG_NOSIGNAL | (how == SEND_MORE ? MSG_MORE : 0));
@@ -351,6 +358,82 @@ TEST_F(fault, send)
 	TH_LOG("%d faults, %d streams given up", faults, broken);
 	free(data);
 	close(file);
+}
+
+static int fragment_fd = -1;
+
+/* Allocations of more than a page, by this task, always fail. */
+static void fragment_init(void)
+{
+	const char *dir = "/sys/kernel/debug/fail_page_alloc/";
+	const char *set[][2] = { { "task-filter", "Y" }, { "interval", "1" }, { "times", "-1" }, { "min-order", "1" }, { "probability", "100" } };
+	char path[100];
+
+	fragment_fd = open("/proc/thread-self/make-it-fail", O_WRONLY);
+	TT_MUST(fragment_fd >= 0);
+	for (size_t i = 0; i < ARRAY_SIZE(set); i++) {
+		snprintf(path, sizeof(path), "%s%s", dir, set[i][0]);
+		TT_MUST(put(path, set[i][1]) == 0);
+	}
+}
+
+static void fragment(bool on)
+{
+	TT_MUST(pwrite(fragment_fd, on ? "1" : "0", 1, 0) == 1);
+}
+
+/* No two pages of free memory are neighbours: slower, but nothing else. Nobody reads, so that no memory is used again. */
+TEST_F(fault, fragmented_memory)
+{
+	size_t total = 2 << 20, sent = 0, got = 0;
+	int file = memfd_create("fault", 0), size = 8 << 20, fd[2];
+	uint8_t *data = malloc(total);
+	struct timeval tv = { .tv_sec = 10 };
+	uint64_t seed = 5;
+	ssize_t r = 0;
+	cpu_set_t cpu;
+	KEYS();
+
+	/* The pool is each processor's. */
+	CPU_ZERO(&cpu);
+	CPU_SET(0, &cpu);
+	ASSERT_EQ(0, sched_setaffinity(0, sizeof(cpu), &cpu));
+	tt_fill(data, total, 0);
+	ASSERT_EQ(total, write(file, data, total));
+	tt_tcp_pair(variant->family, fd);
+	ASSERT_EQ(0, setsockopt(fd[0], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)));
+	ASSERT_EQ(0, setsockopt(fd[0], SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv)));
+	tt_install(fd[0], &tx, &rx);
+	/* What a call needs besides is there, and is used again. */
+	ASSERT_EQ(100, send(fd[0], data, 100, 0));
+	ASSERT_EQ(100, sendfile(fd[0], file, (off_t[]){ 100 }, 100));
+	sent = 200;
+	fragment_init();
+	fragment(true);
+	while (sent < total) {
+		size_t len = 1 + tt_rand(&seed) % (sent % 3 ? 3200 : 40000);
+		off_t off = sent;
+
+		if (len > total - sent)
+			len = total - sent;
+		r = tt_rand(&seed) % 4 ? send(fd[0], data + sent, len, MSG_NOSIGNAL) : sendfile(fd[0], file, &off, len);
+		if (r != (ssize_t)len)
+			break;
+		sent += r;
+	}
+	fragment(false);
+	EXPECT_EQ(total, sent) TH_LOG("after %zu bytes: %zd, %s", sent, r, strerror(errno));
+	for (; got < sent; got += self->o->len) {
+		ASSERT_EQ(1, tt_recv_rec(fd[1], &tx, self->o));
+		ASSERT_EQ(-1, tt_diff(self->o->data, self->o->len, got));
+	}
+	EXPECT_EQ(sent, got);
+	ASSERT_EQ(0, put("/sys/kernel/debug/fail_page_alloc/probability", "0"));
+	close(fragment_fd);
+	close(fd[0]);
+	close(fd[1]);
+	close(file);
+	free(data);
 }
 
 enum { RECV_WHOLE, RECV_PART, RECV_TWO, RECV_PEEK, RECV_CONTROL, RECV_SPLICE, RECV_SMALL_WINDOW, N_RECV };
