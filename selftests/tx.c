@@ -172,6 +172,46 @@ TEST_F(tx, wire_format)
 	free(data);
 }
 
+/* How a message of so many bytes is cut into records: full ones, then the rest. */
+static bool whole_records(SELF, const uint8_t *data, size_t len, size_t max)
+{
+	for (size_t done = 0; done < len; done += self->o->len) {
+		size_t want = len - done < max ? len - done : max;
+
+		if (tt_recv_rec(self->peer, &self->k, self->o) != 1 || self->o->type != TT_DATA || self->o->pad)
+			return false;
+		if (self->o->len != want || memcmp(self->o->data, data + done, want))
+			return false;
+	}
+	return pending(self->peer) == 0;
+}
+
+/*
+ * Around the sizes where a message gets a record of its own, another place in memory, or a second record; in one piece of
+ * the program's memory and in three, of which one is empty.
+ */
+TEST_F(tx, size_boundaries)
+{
+	uint16_t max[] = { 64, 1000, 8192, 8193, TT_MAX - 1, TT_MAX };
+	size_t size[] = { 1, 16, 64, 1000, 1024, 3072, 4096, 8192, TT_MAX };
+	uint8_t *data = pattern(TT_MAX + 100, 0);
+
+	for (size_t m = 0; m < ARRAY_SIZE(max); m++) {
+		ASSERT_EQ(0, setsockopt(self->sk, SOL_TLS, TLS_TX_MAX_PAYLOAD_LEN, &max[m], sizeof(max[m])));
+		for (size_t i = 0; i <= ARRAY_SIZE(size); i++)
+		for (int off = -1; off <= 1; off++) {
+			size_t n = (i < ARRAY_SIZE(size) ? size[i] : max[m]) + off;
+			struct iovec iov[3] = { { data + n % 7, n / 3 }, { data, 0 }, { data + n % 7 + n / 3, n - n / 3 } };
+
+			ASSERT_EQ(n, send(self->sk, data + n % 7, n, 0));
+			ASSERT_TRUE(whole_records(self, data + n % 7, n, max[m])) TH_LOG("%zu bytes, at most %u", n, max[m]);
+			ASSERT_EQ(n, writev(self->sk, iov, 3));
+			ASSERT_TRUE(whole_records(self, data + n % 7, n, max[m])) TH_LOG("%zu bytes in pieces, at most %u", n, max[m]);
+		}
+	}
+	free(data);
+}
+
 /* the explicit nonce of TLS 1.2 under one key must never come twice, however the records were made */
 TEST_F(tx, nonces_never_repeat)
 {
@@ -1298,6 +1338,88 @@ TEST_F(tx, full_buffer_then_end)
 	free(data);
 }
 
+/* A connection whose other end has next to no window: TCP takes little at a time. */
+static void narrow_pair(enum tt_family family, int *fd)
+{
+	struct sockaddr_storage addr;
+	socklen_t len;
+	int l = tt_listener(family, &addr, &len);
+
+	tt_sockopt(l, SOL_SOCKET, SO_RCVBUF, 1);
+	fd[0] = tt_connect(family, &addr, len);
+	fd[1] = accept(l, NULL, NULL);
+	TT_MUST(fd[1] >= 0);
+	close(l);
+	tt_sockopt(fd[0], IPPROTO_TCP, TCP_NODELAY, 1);
+}
+
+/*
+ * TCP takes a part of a record: the call counts all of it, since it was encrypted. The rest is kept, and goes before
+ * anything else: what others write meanwhile, another record of the same writer, the end of the stream.
+ */
+TEST_F(tx, push_comes_up_short)
+{
+	size_t sizes[] = { 3000, 8000, 8192, 8193, TT_MAX };
+	uint8_t *data = pattern(3 * TT_MAX, 0);
+
+	for (int how = 0; how < 5; how++)
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		struct tt_key k = self->k, rd = self->k;
+		size_t n = sizes[i], want = n, got = 0;
+		pid_t pid[2] = { 0, 0 };
+		int fd[2], queued;
+
+		narrow_pair(variant->family, fd);
+		/* Space is for what can be sent at once, memory is there. */
+		tt_sockopt(fd[0], IPPROTO_TCP, TCP_NOTSENT_LOWAT, 1);
+		tt_install(fd[0], &k, NULL);
+		if (how == 4) {
+			/* A writer that may wait: others come after all of it. */
+			pid[1] = fork();
+			if (!pid[1])
+				_exit(send(fd[0], data, n, 0) == (ssize_t)n ? 0 : 1);
+			for (int t = 0; t < 1000 && pending(fd[1]) < 5; t++)
+				usleep(1000);
+		} else {
+			ASSERT_EQ(n, send(fd[0], data, n, MSG_DONTWAIT));
+		}
+		TT_MUST(ioctl(fd[0], TIOCOUTQ, &queued) == 0);
+		EXPECT_GT(n, (size_t)(queued + pending(fd[1]))) TH_LOG("TCP has all of it: nothing is tested");
+		EXPECT_ERR(EAGAIN, send(fd[0], data + n, 10, MSG_DONTWAIT));
+		switch (how) {
+		case 1:
+		case 4:
+			want = n + TT_MAX;
+			pid[0] = fork();
+			if (!pid[0])
+				_exit(send(fd[0], data + n, TT_MAX, 0) == TT_MAX ? 0 : 1);
+			usleep(20000);
+			break;
+		case 2:
+			ASSERT_EQ(0, shutdown(fd[0], SHUT_WR));
+			break;
+		case 3:
+			close(fd[0]);
+			break;
+		}
+		for (; got < want; got += self->o->len) {
+			ASSERT_EQ(1, tt_recv_rec(fd[1], &rd, self->o)) TH_LOG("how %d, %zu bytes: after %zu", how, n, got);
+			EXPECT_EQ(got ? want - n : n, self->o->len);
+			ASSERT_BYTES(self->o->data, self->o->len, got);
+		}
+		for (int p = 0; p < 2; p++) {
+			if (pid[p]) {
+				EXPECT_EQ(0, child_status(pid[p]));
+			}
+		}
+		if (how != 3)
+			close(fd[0]);
+		EXPECT_EQ(0, tt_recv_rec(fd[1], &rd, self->o));
+		close(fd[1]);
+	}
+	free(data);
+}
+
 /* one time-out for one call, however many records it tries to send */
 TEST_F(tx, sndtimeo_once)
 {
@@ -1409,6 +1531,70 @@ TEST_F(tx, efault)
 	}
 }
 
+/* Bytes of free memory. */
+static long mem_free(void)
+{
+	long kib = 0, n = 0;
+	char name[32];
+	FILE *f = fopen("/proc/meminfo", "r");
+
+	while (fscanf(f, "%31s %ld%*[^\n]", name, &n) == 2)
+		if (!strcmp(name, "MemFree:"))
+			kib = n;
+	fclose(f);
+	return kib * 1024;
+}
+
+/*
+ * A message of one record, and memory that ends within it, or has a hole: nothing of it is sent but what the call counts,
+ * and the next one is as if there had been none. Memory used for it comes back.
+ */
+TEST_F(tx, efault_in_a_record)
+{
+	size_t page = sysconf(_SC_PAGESIZE), len[] = { 100, 1100, 8192, 9000, TT_MAX };
+	uint8_t *map = mmap(NULL, 8 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), after[50];
+	static uint8_t wire[TT_REC_MAX];
+	long before = 0;
+
+	ASSERT_NE(MAP_FAILED, (void *)map);
+	ASSERT_EQ(0, munmap(map + 6 * page, 2 * page));
+	for (int pieces = 1; pieces <= 3; pieces += 2)
+	for (size_t i = 0; i < ARRAY_SIZE(len); i++)
+	for (size_t cut = 0; cut < len[i]; cut = cut * 3 + 1) {
+		uint8_t *at = map + 6 * page - cut;
+		struct iovec iov[3] = { { at, pieces == 1 ? len[i] : cut }, { (void *)page, 0 }, { (void *)(page - 16), len[i] - cut } };
+		ssize_t n;
+
+		tt_fill(at, cut, 7);
+		n = writev(self->sk, iov, pieces);
+		if (n < 0) {
+			EXPECT_EQ(EFAULT, errno);
+			n = 0;
+		}
+		EXPECT_GE(cut, (size_t)n);
+		if (n) {
+			ASSERT_LE(1, take(self, n, 7));
+		}
+		tt_fill(after, sizeof(after), 3);
+		ASSERT_EQ(sizeof(after), send(self->sk, after, sizeof(after), 0));
+		ASSERT_EQ(1, take(self, sizeof(after), 3)) TH_LOG("%zu of %zu bytes there", cut, len[i]);
+		EXPECT_EQ(0, pending(self->peer));
+	}
+	for (int i = 0; i < 6000; i++) {
+		if (i == 1000)
+			before = mem_free();
+		EXPECT_EQ(-1, send(self->sk, (void *)16, i & 1 ? TT_MAX : 5000, 0));
+	}
+	EXPECT_GT(20 << 20, before - mem_free());
+	/* And so does that of records that were sent. */
+	for (int i = 0; i < 3000; i++) {
+		ASSERT_EQ(TT_MAX, send(self->sk, map, TT_MAX, 0));
+		tt_read(self->peer, wire, TT_MAX + tt_overhead(&self->k));
+	}
+	EXPECT_GT(20 << 20, before - mem_free());
+	munmap(map, 6 * page);
+}
+
 /* Calls that fault where a record goes on in other memory, and a second connection in between. */
 TEST_F(tx, efault_many_slices)
 {
@@ -1452,20 +1638,6 @@ TEST_F(tx, efault_many_slices)
 	close(fd[0]);
 	close(fd[1]);
 	munmap(bad, 65536);
-}
-
-/* Bytes of free memory. */
-static long mem_free(void)
-{
-	long kib = 0, n = 0;
-	char name[32];
-	FILE *f = fopen("/proc/meminfo", "r");
-
-	while (fscanf(f, "%31s %ld%*[^\n]", name, &n) == 2)
-		if (!strcmp(name, "MemFree:"))
-			kib = n;
-	fclose(f);
-	return kib * 1024;
 }
 
 /* Small records that nobody reads: not a page for each. */
