@@ -7,6 +7,7 @@
 #include "harness.h"
 
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -770,7 +771,8 @@ TEST_F(tx, splice_many_pieces)
 /* less than a segment waits for what a splice promises: not for long, and not with another cork than the program's */
 TEST_F(tx, splice_more_corks)
 {
-	int fd = make_file(1, 5 * TT_MAX, 0), p[2];
+	int fd = make_file(1, 5 * TT_MAX, 0), p[2], unsent;
+	uint8_t *data = pattern(100, 2 * TT_MAX);
 
 	ASSERT_EQ(0, pipe(p));
 	for (int own = 0; own < 2; own++) {
@@ -779,14 +781,27 @@ TEST_F(tx, splice_more_corks)
 		tt_sockopt(self->sk, IPPROTO_TCP, TCP_CORK, own);
 		ASSERT_EQ(4 * TT_MAX, splice(fd, &off, p[1], NULL, 4 * TT_MAX, 0));
 		ASSERT_EQ(4 * TT_MAX, splice(p[0], NULL, self->sk, NULL, 4 * TT_MAX, SPLICE_F_MORE));
-		EXPECT_EQ(1, tt_sockopt_get(self->sk, IPPROTO_TCP, TCP_CORK));
 		EXPECT_EQ(4, take(self, 4 * TT_MAX, 0));
 		ASSERT_EQ(TT_MAX, splice(fd, &off, p[1], NULL, TT_MAX, 0));
 		ASSERT_EQ(TT_MAX, splice(p[0], NULL, self->sk, NULL, TT_MAX, 0));
+		ASSERT_EQ(0, ioctl(self->sk, SIOCOUTQNSD, &unsent));
+		if (!own)
+			EXPECT_EQ(0, unsent);
 		EXPECT_EQ(own, tt_sockopt_get(self->sk, IPPROTO_TCP, TCP_CORK));
 		EXPECT_EQ(1, take(self, TT_MAX, 4 * TT_MAX));
 	}
+	/* a cork of the program's own, put on meanwhile, stays on */
+	for (loff_t off = 0; off < 2 * TT_MAX;) {
+		tt_sockopt(self->sk, IPPROTO_TCP, TCP_CORK, 0);
+		ASSERT_EQ(TT_MAX, splice(fd, &off, p[1], NULL, TT_MAX, 0));
+		ASSERT_EQ(TT_MAX, splice(p[0], NULL, self->sk, NULL, TT_MAX, SPLICE_F_MORE));
+		EXPECT_EQ(0, tt_sockopt_get(self->sk, IPPROTO_TCP, TCP_CORK));
+		tt_sockopt(self->sk, IPPROTO_TCP, TCP_CORK, 1);
+	}
+	ASSERT_EQ(100, send(self->sk, data, 100, 0));
+	EXPECT_EQ(1, tt_sockopt_get(self->sk, IPPROTO_TCP, TCP_CORK));
 	tt_sockopt(self->sk, IPPROTO_TCP, TCP_CORK, 0);
+	EXPECT_EQ(3, take(self, 2 * TT_MAX + 100, 0));
 	/* the file has less than what sendfile asks for */
 	for (off_t off = 0, n; (n = sendfile(self->sk, fd, &off, 6 * TT_MAX));)
 		ASSERT_LT(0, n);
@@ -795,6 +810,7 @@ TEST_F(tx, splice_more_corks)
 	close(fd);
 	close(p[0]);
 	close(p[1]);
+	free(data);
 }
 
 /* CVE-2026-74610: full to the brim with MSG_MORE, then splice */
