@@ -47,10 +47,10 @@ enum {
 	CIPHER_BLOCK	= 16,
 	/* What fast ciphers take at a time, in whole cache lines. */
 	CIPHER_STRIDE	= 128,
-	/* Whole records above this size are in the bulk's chunks. */
-	LARGE_MIN	= 8192,
 	/* Payload from which on its place in memory matters to them. */
 	STRIDE_MIN	= 1024,
+	/* Whole records above this size are in the bulk's chunks. */
+	LARGE_MIN	= 8192,
 };
 
 #define TX_FLAGS (MSG_MORE | MSG_DONTWAIT | MSG_NOSIGNAL | MSG_EOR | \
@@ -1563,6 +1563,9 @@ int tlsrec_sendpage(struct sock *sk, struct page *page, int offset,
 
 	if (flags & ~TX_FLAGS)
 		return -EOPNOTSUPP;
+	/* A splice ends between two pages then, whatever it has promised. */
+	if (signal_pending(current))
+		flags &= ~(MSG_MORE | TLSREC_MSG_NOTLAST);
 
 	lock_sock(sk);
 	ret = tx_append_page(sk, page, offset, size, flags);
