@@ -512,13 +512,13 @@ static int record_splice(struct sock *sk, struct tlsrec_work *work,
 	struct page *page;
 	int err;
 
+	piece_settle(iter);
 	if (rec->len % CIPHER_BLOCK || max(rec->nsrc, rec->ndst) >= TX_SG - 1)
 		return 0;
 	left = min_t(size_t, iter->count, rec->max - rec->len);
 	if (more || left < iter->count)
 		left = round_down(left, CIPHER_BLOCK);
 
-	piece_settle(iter);
 	bv = iter->bvec;
 	skip = iter->iov_offset;
 	while (sg != &work->src[TX_SG - 1]) {
