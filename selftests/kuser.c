@@ -162,15 +162,16 @@ TEST_F(kuser, send_pages)
 {
 	static const uint32_t sizes[] = { 1, 5, 4096, 16384, 16385, 100000 };
 	static const uint32_t pieces[] = { 0, 1000, 512 };
+	static const enum ku_iter iters[] = { KU_BVEC, KU_GAPS };
 	uint64_t pos = 0;
 
 	if (kernel_before(6, 5))
 		SKIP(return, "MSG_SPLICE_PAGES came with Linux 6.5");
 	INSTALL();
 	for (unsigned int i = 0; i < 6; i++) {
-		for (unsigned int p = 0; p < 3; p++) {
+		for (unsigned int p = 0; p < 6; p++) {
 			tt_fill(self->buf, sizes[i], pos);
-			ASSERT_EQ((int)sizes[i], ku_send(&self->c, self->dev, self->buf, sizes[i], KU_BVEC, pieces[p],
+			ASSERT_EQ((int)sizes[i], ku_send(&self->c, self->dev, self->buf, sizes[i], iters[p / 3], pieces[p % 3],
 							 MSG_SPLICE_PAGES | MSG_EOR));
 			EXPECT_LE((int)(sizes[i] + TT_MAX - 1) / TT_MAX, peer_takes(self->fd[1], &self->tx, sizes[i], pos));
 			pos += sizes[i];

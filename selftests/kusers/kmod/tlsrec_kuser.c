@@ -47,7 +47,7 @@ struct ku_mem {
 	unsigned int nr, piece, off;
 	size_t len;
 	struct page **pages;
-	struct bio_vec *bvec;
+	struct bio_vec *bvec, *gaps;
 	struct kvec *kvec;
 	struct xarray xa;
 };
@@ -74,6 +74,7 @@ static void mem_free(struct ku_mem *m)
 	}
 	kvfree(m->pages);
 	kvfree(m->bvec);
+	kvfree(m->gaps);
 	kvfree(m->kvec);
 	memset(m, 0, sizeof(*m));
 }
@@ -95,8 +96,9 @@ static int mem_alloc(struct ku_mem *m, size_t len, unsigned int piece)
 
 	m->pages = kvcalloc(m->nr + 1, sizeof(*m->pages), GFP_KERNEL);
 	m->bvec = kvcalloc(m->nr + 1, sizeof(*m->bvec), GFP_KERNEL);
+	m->gaps = kvcalloc(m->nr + 1, 2 * sizeof(*m->gaps), GFP_KERNEL);
 	m->kvec = kvcalloc(m->nr + 1, sizeof(*m->kvec), GFP_KERNEL);
-	if (!m->pages || !m->bvec || !m->kvec)
+	if (!m->pages || !m->bvec || !m->gaps || !m->kvec)
 		goto no_memory;
 	for (i = 0; i < m->nr; i++) {
 		m->pages[i] = alloc_page(GFP_KERNEL);
@@ -106,6 +108,8 @@ static int mem_alloc(struct ku_mem *m, size_t len, unsigned int piece)
 		m->bvec[i].bv_page = m->pages[i];
 		m->bvec[i].bv_offset = m->off;
 		m->bvec[i].bv_len = mem_piece_len(m, i);
+		m->gaps[2 * i].bv_page = m->pages[i];
+		m->gaps[2 * i + 1] = m->bvec[i];
 		m->kvec[i].iov_base = mem_piece(m, i);
 		m->kvec[i].iov_len = mem_piece_len(m, i);
 		if (xa_err(xa_store(&m->xa, i, m->pages[i], GFP_KERNEL)))
@@ -148,6 +152,9 @@ static int mem_iter(struct ku_mem *m, struct iov_iter *iter, int dir, u32 kind)
 		return 0;
 	case KU_BVEC:
 		iov_iter_bvec(iter, dir, m->bvec, m->nr, m->len);
+		return 0;
+	case KU_GAPS:
+		iov_iter_bvec(iter, dir, m->gaps, 2 * m->nr, m->len);
 		return 0;
 	case KU_XARRAY:
 		if (m->piece != PAGE_SIZE)

@@ -23,7 +23,8 @@ enum ku_op {
 };
 
 /* What the memory of KU_SEND and KU_RECV is to the socket. */
-enum ku_iter { KU_KVEC, KU_BVEC, KU_XARRAY, KU_DISCARD };
+/* KU_GAPS: as KU_BVEC, with an empty segment in front of each. */
+enum ku_iter { KU_KVEC, KU_BVEC, KU_XARRAY, KU_DISCARD, KU_GAPS };
 
 enum ku_actor {
 	KU_ALL,		/* takes everything */
