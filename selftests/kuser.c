@@ -161,18 +161,21 @@ TEST_F(kuser, send)
 TEST_F(kuser, send_pages)
 {
 	static const uint32_t sizes[] = { 1, 5, 4096, 16384, 16385, 100000 };
-	static const uint32_t pieces[] = { 0, 1000, 512 };
-	static const enum ku_iter iters[] = { KU_BVEC, KU_GAPS };
+	static const struct { enum ku_iter iter; uint32_t piece; } forms[] = {
+		{ KU_BVEC, 0 }, { KU_BVEC, 1000 }, { KU_BVEC, 512 },
+		{ KU_GAPS, 0 }, { KU_GAPS, 1000 }, { KU_GAPS, 512 },
+		{ KU_ACROSS, 0 }, { KU_ACROSS, 5000 }, { KU_ACROSS, 8192 },
+	};
 	uint64_t pos = 0;
 
 	if (kernel_before(6, 5))
 		SKIP(return, "MSG_SPLICE_PAGES came with Linux 6.5");
 	INSTALL();
 	for (unsigned int i = 0; i < 6; i++) {
-		for (unsigned int p = 0; p < 6; p++) {
+		for (unsigned int f = 0; f < sizeof(forms) / sizeof(*forms); f++) {
 			tt_fill(self->buf, sizes[i], pos);
-			ASSERT_EQ((int)sizes[i], ku_send(&self->c, self->dev, self->buf, sizes[i], iters[p / 3], pieces[p % 3],
-							 MSG_SPLICE_PAGES | MSG_EOR));
+			ASSERT_EQ((int)sizes[i], ku_send(&self->c, self->dev, self->buf, sizes[i], forms[f].iter,
+							 forms[f].piece, MSG_SPLICE_PAGES | MSG_EOR));
 			EXPECT_LE((int)(sizes[i] + TT_MAX - 1) / TT_MAX, peer_takes(self->fd[1], &self->tx, sizes[i], pos));
 			pos += sizes[i];
 		}
@@ -195,14 +198,17 @@ TEST_F(kuser, sendpage)
 		SKIP(return, "kernel_sendpage() ended with Linux 6.5");
 	INSTALL();
 	for (uint32_t size = 1; size <= 100000; size = size * 3 + 7) {
-		tt_fill(self->buf, size, pos);
-		self->c.op = KU_SENDPAGE;
-		self->c.buf = (uintptr_t)self->buf;
-		self->c.len = size;
-		self->c.piece = size % 2 ? 0 : 700;
-		ASSERT_EQ((int)size, ku(self->dev, &self->c));
-		ASSERT_LT(0, peer_takes(self->fd[1], &self->tx, size, pos));
-		pos += size;
+		for (int across = 0; across < 2; across++) {
+			tt_fill(self->buf, size, pos);
+			self->c.op = KU_SENDPAGE;
+			self->c.buf = (uintptr_t)self->buf;
+			self->c.len = size;
+			self->c.iter = across ? KU_ACROSS : KU_BVEC;
+			self->c.piece = size % 2 ? 0 : 700;
+			ASSERT_EQ((int)size, ku(self->dev, &self->c));
+			ASSERT_LT(0, peer_takes(self->fd[1], &self->tx, size, pos));
+			pos += size;
+		}
 	}
 }
 

@@ -79,18 +79,19 @@ static void mem_free(struct ku_mem *m)
 	memset(m, 0, sizeof(*m));
 }
 
-static int mem_alloc(struct ku_mem *m, size_t len, unsigned int piece)
+static int mem_alloc(struct ku_mem *m, const struct ku_call *c)
 {
-	unsigned int i;
+	unsigned int i, order = c->iter == KU_ACROSS;
+	unsigned int size = PAGE_SIZE << order;
 
 	memset(m, 0, sizeof(*m));
 	xa_init(&m->xa);
-	if (len > KU_MAX || piece > PAGE_SIZE)
+	if (c->len > KU_MAX || c->piece > size)
 		return -EINVAL;
-	m->len = len;
-	m->piece = piece ? piece : PAGE_SIZE;
-	m->off = (PAGE_SIZE - m->piece) / 2;
-	m->nr = DIV_ROUND_UP(len, m->piece);
+	m->len = c->len;
+	m->piece = c->piece ? c->piece : PAGE_SIZE;
+	m->off = (size - m->piece) / 2;
+	m->nr = DIV_ROUND_UP(m->len, m->piece);
 	if (m->nr > 65536)
 		return -EINVAL;
 
@@ -101,10 +102,10 @@ static int mem_alloc(struct ku_mem *m, size_t len, unsigned int piece)
 	if (!m->pages || !m->bvec || !m->gaps || !m->kvec)
 		goto no_memory;
 	for (i = 0; i < m->nr; i++) {
-		m->pages[i] = alloc_page(GFP_KERNEL);
+		m->pages[i] = alloc_pages(GFP_KERNEL | __GFP_COMP, order);
 		if (!m->pages[i])
 			goto no_memory;
-		memset(page_address(m->pages[i]), KU_POISON, PAGE_SIZE);
+		memset(page_address(m->pages[i]), KU_POISON, size);
 		m->bvec[i].bv_page = m->pages[i];
 		m->bvec[i].bv_offset = m->off;
 		m->bvec[i].bv_len = mem_piece_len(m, i);
@@ -151,6 +152,7 @@ static int mem_iter(struct ku_mem *m, struct iov_iter *iter, int dir, u32 kind)
 		iov_iter_kvec(iter, dir, m->kvec, m->nr, m->len);
 		return 0;
 	case KU_BVEC:
+	case KU_ACROSS:
 		iov_iter_bvec(iter, dir, m->bvec, m->nr, m->len);
 		return 0;
 	case KU_GAPS:
@@ -185,7 +187,7 @@ static int do_send(struct socket *sock, struct ku_call *c)
 	unsigned int i;
 	int err;
 
-	err = mem_alloc(&m, c->len, c->piece);
+	err = mem_alloc(&m, c);
 	if (err)
 		return err;
 	err = mem_fill(&m, u64_to_user_ptr(c->buf));
@@ -224,7 +226,7 @@ static int do_sendpage(struct socket *sock, struct ku_call *c)
 	unsigned int i;
 	int err, ret;
 
-	err = mem_alloc(&m, c->len, c->piece);
+	err = mem_alloc(&m, c);
 	if (err)
 		return err;
 	err = mem_fill(&m, u64_to_user_ptr(c->buf));
@@ -258,7 +260,7 @@ static int do_recv(struct socket *sock, struct ku_call *c)
 
 	if (c->room > sizeof(control))
 		return -EINVAL;
-	err = mem_alloc(&m, c->len, c->piece);
+	err = mem_alloc(&m, c);
 	if (err)
 		return err;
 	err = mem_iter(&m, &msg.msg_iter, ITER_DEST, c->iter);
@@ -709,7 +711,7 @@ static int pump_take_send(struct ku_pump *p, struct ku_call *c)
 	if (p->sent == p->out.len) {
 		mem_free(&p->out);
 		p->sent = 0;
-		err = mem_alloc(&p->out, c->len, c->piece);
+		err = mem_alloc(&p->out, c);
 		if (!err)
 			err = mem_fill(&p->out, u64_to_user_ptr(c->buf));
 		if (err)

@@ -23,8 +23,11 @@ enum ku_op {
 };
 
 /* What the memory of KU_SEND and KU_RECV is to the socket. */
-/* KU_GAPS: as KU_BVEC, with an empty segment in front of each. */
-enum ku_iter { KU_KVEC, KU_BVEC, KU_XARRAY, KU_DISCARD, KU_GAPS };
+/*
+ * KU_GAPS: as KU_BVEC, with an empty segment in front of each.
+ * KU_ACROSS: as KU_BVEC, each segment in the middle of two pages that belong together.
+ */
+enum ku_iter { KU_KVEC, KU_BVEC, KU_XARRAY, KU_DISCARD, KU_GAPS, KU_ACROSS };
 
 enum ku_actor {
 	KU_ALL,		/* takes everything */
@@ -48,7 +51,7 @@ enum ku_pump_flags {
  * @op: enum ku_op
  * @buf: the program's memory: bytes to send, or room for what comes
  * @len: bytes of it
- * @piece: bytes in each segment of the iterator, 0 for whole pages
+ * @piece: bytes in each segment of the iterator, 0 for those of a page
  * @iter: enum ku_iter
  * @flags: MSG_*, or for KU_PUMP enum ku_pump_flags
  * @type: record type to send, 0 for none; type that was received, 0 for none
