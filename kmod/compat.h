@@ -7,6 +7,7 @@
 #define TLSREC_COMPAT_H
 
 #include <linux/bvec.h>
+#include <linux/mm.h>
 #include <linux/socket.h>
 #include <linux/sockios.h>
 #include <linux/tls.h>
@@ -122,6 +123,53 @@ static inline size_t tlsrec_compat_get_info_size(const struct sock *sk,
 	return tlsrec_get_info_size(sk);
 }
 #endif
+
+/* Where in the program's memory does @iter stand? It is of such memory. */
+static inline unsigned long tlsrec_iter_addr(const struct iov_iter *iter)
+{
+	const void __user *base;
+
+	if (iter_is_ubuf(iter))
+		base = iter->ubuf;
+	else
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
+		base = iter_iov(iter)->iov_base;
+#else
+		base = iter->iov->iov_base;
+#endif
+	return (unsigned long)base + iter->iov_offset;
+}
+
+/**
+ * tlsrec_pin_pages() - keep pages of the program's memory where they are
+ * @iter: stands at @len bytes in one segment of its memory; is advanced
+ * @len: bytes, more than none
+ * @pages: result, for tlsrec_unpin_pages()
+ * @max: entries of @pages, enough for @len bytes
+ *
+ * Return: bytes in @pages, which may be fewer than @len, or a negative errno.
+ */
+static inline ssize_t tlsrec_pin_pages(struct iov_iter *iter, size_t len,
+				       struct page **pages, unsigned int max)
+{
+	size_t off;
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
+	return iov_iter_extract_pages(iter, &pages, len, max, 0, &off);
+#else
+	return iov_iter_get_pages2(iter, pages, len, max, &off);
+#endif
+}
+
+static inline void tlsrec_unpin_pages(struct page **pages, unsigned int nr)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
+	unpin_user_pages(pages, nr);
+#else
+	while (nr--)
+		put_page(pages[nr]);
+#endif
+}
 
 /**
  * tlsrec_push_pages() - hand pages to TCP without copying them

@@ -4,7 +4,8 @@
  *
  * The program's bytes are copied once, to the place behind the record header
  * from where they go to the wire, and are encrypted there. Pages that come
- * from splice are read by the cipher where they are and are never written.
+ * from splice, and the program's own where a large record is made from nothing
+ * else, are read by the cipher where they are and are never written.
  *
  *	             copied          spliced        copied
  *	source   [            ][  page cache  ][            ]
@@ -49,8 +50,13 @@ enum {
 	CIPHER_STRIDE	= 128,
 	/* Payload from which on its place in memory matters to them. */
 	STRIDE_MIN	= 1024,
-	/* Whole records above this size are in the bulk's chunks. */
+	/*
+	 * Whole records above this size are in the bulk's chunks, and the
+	 * program's pages are worth the way through its page table.
+	 */
 	LARGE_MIN	= 8192,
+	/* Pages that the payload of a record may be in. */
+	PIN_MAX		= DIV_ROUND_UP(TLSREC_MAX_PAYLOAD, PAGE_SIZE) + 1,
 };
 
 #define TX_FLAGS (MSG_MORE | MSG_DONTWAIT | MSG_NOSIGNAL | MSG_EOR | \
@@ -857,6 +863,149 @@ static int record_seal(struct sock *sk, struct tlsrec_tx *tx,
 	return 0;
 }
 
+/* ---- whole records ---- */
+
+/*
+ * Can the cipher read the next @len bytes where the program has them? Not CCM: it
+ * reads them twice, and the program may write to them in between.
+ */
+static bool can_pin(const struct tlsrec_tx *tx, const struct iov_iter *iter,
+		    unsigned int len)
+{
+	return len > LARGE_MIN && user_backed_iter(iter) &&
+	       iov_iter_single_seg_count(iter) >= len &&
+	       IS_ALIGNED(tlsrec_iter_addr(iter), CIPHER_BLOCK) &&
+	       !tx->key.cipher->ccm_flags;
+}
+
+/*
+ * Get a slice with exactly the room for a record of the next @len bytes of
+ * @iter, which are pinned or copied. Returns what tlsrec_pool_get() does.
+ */
+static int whole_get(struct sock *sk, const struct tlsrec_format *fmt,
+		     const struct iov_iter *iter, unsigned int len, bool pin,
+		     struct tlsrec_slice *slice)
+{
+	unsigned int size = fmt->aad + len + tlsrec_tail_size(fmt);
+	unsigned int align, phase = -fmt->aad;
+
+	align = len < STRIDE_MIN ? CIPHER_BLOCK : CIPHER_STRIDE;
+	if (TLSREC_WALK_BY_PAGE && pin) {
+		/* The cipher crosses from page to page in both at once. */
+		align = PAGE_SIZE;
+		phase += tlsrec_iter_addr(iter);
+	}
+	return tlsrec_pool_get(len > LARGE_MIN ? TLSREC_BULK : TLSREC_SMALL,
+			       size, size, align, phase & (align - 1),
+			       sk->sk_allocation, slice);
+}
+
+/*
+ * Make the next @len bytes of @iter the source of a record in @slice, where the
+ * program has them. Returns how many pages are pinned for it, and the last source
+ * entry in @last; 0 when they have to be copied.
+ */
+static unsigned int whole_pin(struct tlsrec_work *work,
+			      const struct tlsrec_format *fmt,
+			      const struct tlsrec_slice *slice,
+			      struct iov_iter *iter, unsigned int len,
+			      struct page **pages, struct scatterlist **last)
+{
+	unsigned int off = offset_in_page(tlsrec_iter_addr(iter));
+	unsigned int i, nr, left = len;
+	struct scatterlist *sg = work->src;
+	ssize_t got;
+
+	got = tlsrec_pin_pages(iter, len, pages, PIN_MAX);
+	if (got <= 0)
+		return 0;
+	nr = DIV_ROUND_UP(off + got, PAGE_SIZE);
+	if (unlikely(got < len)) {
+		tlsrec_unpin_pages(pages, nr);
+		iov_iter_revert(iter, got);
+		return 0;
+	}
+
+	sg_set_page(sg, slice->page, fmt->aad, slice->off);
+	for (i = 0; i < nr; i++) {
+		unsigned int n = min_t(unsigned int, left, PAGE_SIZE - off);
+
+		sg_set_page(++sg, pages[i], n, off);
+		left -= n;
+		off = 0;
+	}
+	if (fmt->inner_type)
+		sg_set_page(++sg, slice->page, 1, slice->off + fmt->aad + len);
+	*last = sg;
+	return nr;
+}
+
+/**
+ * whole_seal() - make a record of the next bytes of a message
+ * @sk: locked
+ * @tx: transmit direction
+ * @work: has no open record
+ * @iter: the message
+ * @type: content type
+ * @len: bytes of payload
+ * @pin: can_pin()
+ * @slice: of whole_get(); becomes the record
+ *
+ * Return: 0, -EFAULT with @iter as it was, or -EBADMSG, sticky. After an error
+ * there is no plaintext in the slice.
+ */
+static int whole_seal(struct sock *sk, struct tlsrec_tx *tx,
+		      struct tlsrec_work *work, struct iov_iter *iter, u8 type,
+		      unsigned int len, bool pin, struct tlsrec_slice *slice)
+{
+	const struct tlsrec_format *fmt = &tx->key.fmt;
+	unsigned int skip = fmt->aad - tlsrec_head_size(fmt);
+	struct scatterlist *last, *dst = work->dst, *src = dst;
+	u8 head[TLSREC_MAX_HEAD], *front = tlsrec_slice_ptr(slice);
+	struct page *pages[PIN_MAX];
+	unsigned int nr = 0;
+	int err;
+
+	if (pin)
+		nr = whole_pin(work, fmt, slice, iter, len, pages, &last);
+	if (nr) {
+		src = work->src;
+		sg_mark_end(last);
+	} else {
+		size_t got = copy_from_iter(front + fmt->aad, len, iter);
+
+		if (unlikely(got < len)) {
+			iov_iter_revert(iter, got);
+			err = -EFAULT;
+			goto wipe;
+		}
+	}
+	if (fmt->inner_type)
+		front[fmt->aad + len] = type;
+	sg_set_page(dst, slice->page, slice->len, slice->off);
+	sg_mark_end(dst);
+	err = seal_crypt(tx, work, src, type, len, front, head);
+	sg_unmark_end(dst);
+	if (nr) {
+		sg_unmark_end(last);
+		tlsrec_unpin_pages(pages, nr);
+	}
+	if (unlikely(err)) {
+		seal_failed(sk, tx, err);
+		goto wipe;
+	}
+	if (!fmt->inner_type)
+		memcpy(front + skip, head, tlsrec_head_size(fmt));
+	slice->off += skip;
+	slice->len -= skip;
+	seal_done(sk, tx, type, len);
+	return 0;
+
+wipe:
+	memzero_explicit(front, slice->len);
+	return err;
+}
+
 /* ---- pushing ---- */
 
 static void out_drop(struct tlsrec_work *work)
@@ -1111,6 +1260,15 @@ static bool batch_full(const struct sock *sk, const struct tlsrec_work *work)
 	       (int)work->out_bytes >= sk_stream_wspace(sk);
 }
 
+/* All of the message that is in records is sealed: make room in the batch. */
+static int call_sealed(struct tx_call *call, bool more)
+{
+	call->sealed = call->copied;
+	if (!batch_full(call->sk, call->work))
+		return 0;
+	return call_push(call, more);
+}
+
 /* Seal the open record, if there is one, and make room in the batch. */
 static int call_close_record(struct tx_call *call, bool more)
 {
@@ -1121,10 +1279,37 @@ static int call_close_record(struct tx_call *call, bool more)
 	err = record_seal(call->sk, call->tx, call->work);
 	if (err)
 		return err;
-	call->sealed = call->copied;
-	if (!batch_full(call->sk, call->work))
+	return call_sealed(call, more);
+}
+
+/*
+ * Make the next record of the message straight from the program's memory, when
+ * nothing can be added to it any more and nothing is open. Returns its bytes of
+ * payload, 0 when it has to be copied, or -EBADMSG.
+ */
+static int call_pin_record(struct tx_call *call, struct iov_iter *iter, u8 type,
+			   bool more)
+{
+	unsigned int max = call->tx->max_payload;
+	unsigned int len = min_t(size_t, iter->count, max);
+	struct tlsrec_work *work = call->work;
+	struct tlsrec_slice slice;
+	int err;
+
+	if ((more && len < max) || !can_pin(call->tx, iter, len))
 		return 0;
-	return call_push(call, more);
+	if (whole_get(call->sk, &call->tx->key.fmt, iter, len, true, &slice))
+		return 0;
+	err = whole_seal(call->sk, call->tx, work, iter, type, len, true,
+			 &slice);
+	if (err) {
+		put_page(slice.page);
+		return err == -EFAULT ? 0 : err;
+	}
+	if (!out_add(work, slice.page, slice.off, slice.len))
+		put_page(slice.page);
+	work->records++;
+	return len;
 }
 
 static int call_write(struct tx_call *call, struct msghdr *msg, u8 type)
@@ -1150,8 +1335,19 @@ static int call_write(struct tx_call *call, struct msghdr *msg, u8 type)
 			call->has_space = true;
 		}
 
-		if (!work->rec.open)
+		if (!work->rec.open) {
+			n = call_pin_record(call, &msg->msg_iter, type, more);
+			if (n < 0)
+				return n;
+			if (n) {
+				call->copied += n;
+				err = call_sealed(call, msg_data_left(msg));
+				if (err)
+					return err;
+				continue;
+			}
 			record_open(call->tx, &work->rec, type);
+		}
 		if (!record_full(&work->rec)) {
 			n = record_fill(call->sk, work, fmt, &msg->msg_iter,
 					splice, more);
@@ -1343,35 +1539,6 @@ static bool is_whole(const struct sock *sk, const struct tlsrec_tx *tx,
 	       !(sk->sk_shutdown & SEND_SHUTDOWN) && sk_stream_memory_free(sk);
 }
 
-/* Make the message a record in @slice, which has exactly the room for it. */
-static int whole_seal(struct sock *sk, struct tlsrec_tx *tx,
-		      struct tlsrec_work *work, struct tlsrec_slice *slice,
-		      u8 *front, unsigned int len)
-{
-	const struct tlsrec_format *fmt = &tx->key.fmt;
-	unsigned int skip = fmt->aad - tlsrec_head_size(fmt);
-	struct scatterlist *sg = work->dst;
-	u8 head[TLSREC_MAX_HEAD];
-	int err;
-
-	if (fmt->inner_type)
-		front[fmt->aad + len] = TLSREC_TYPE_DATA;
-	sg_set_page(sg, slice->page, slice->len, slice->off);
-	sg_mark_end(sg);
-	err = seal_crypt(tx, work, sg, TLSREC_TYPE_DATA, len, front, head);
-	sg_unmark_end(sg);
-	if (unlikely(err)) {
-		seal_failed(sk, tx, err);
-		return err;
-	}
-	if (!fmt->inner_type)
-		memcpy(front + skip, head, tlsrec_head_size(fmt));
-	slice->off += skip;
-	slice->len -= skip;
-	seal_done(sk, tx, TLSREC_TYPE_DATA, len);
-	return 0;
-}
-
 /* TCP has the first @sent bytes of the record, or an error; keep the rest. */
 static void whole_keep(struct tlsrec_tx *tx, struct tlsrec_work *work,
 		       struct tlsrec_slice *slice, int sent)
@@ -1400,15 +1567,11 @@ static void whole_keep(struct tlsrec_tx *tx, struct tlsrec_work *work,
 static int tx_send_whole(struct sock *sk, struct tlsrec_tx *tx,
 			 struct msghdr *msg)
 {
-	const struct tlsrec_format *fmt = &tx->key.fmt;
 	unsigned int len = msg_data_left(msg);
-	unsigned int size = fmt->aad + len + tlsrec_tail_size(fmt);
-	unsigned int align;
+	bool pin = can_pin(tx, &msg->msg_iter, len);
 	struct tlsrec_slice slice;
 	struct tlsrec_work *work;
 	struct bio_vec bvec;
-	size_t got;
-	u8 *front;
 	int ret;
 
 	if (tlsrec_key_wake(&tx->key))
@@ -1416,24 +1579,19 @@ static int tx_send_whole(struct sock *sk, struct tlsrec_tx *tx,
 	work = work_get(sk->sk_allocation);
 	if (!work)
 		return 0;
-	align = len < STRIDE_MIN ? CIPHER_BLOCK : CIPHER_STRIDE;
-	if (tlsrec_pool_get(len > LARGE_MIN ? TLSREC_BULK : TLSREC_SMALL,
-			    size, size, align, -fmt->aad & (align - 1),
-			    sk->sk_allocation, &slice)) {
+	ret = whole_get(sk, &tx->key.fmt, &msg->msg_iter, len, pin, &slice);
+	if (ret) {
 		work_put(work);
 		return 0;
 	}
-
-	front = tlsrec_slice_ptr(&slice);
-	got = copy_from_iter(front + fmt->aad, len, &msg->msg_iter);
-	if (unlikely(got < len)) {
-		iov_iter_revert(&msg->msg_iter, got);
-		ret = 0;
-		goto drop;
-	}
-	if (unlikely(whole_seal(sk, tx, work, &slice, front, len))) {
-		ret = sk_stream_error(sk, msg->msg_flags, tx->err);
-		goto drop;
+	ret = whole_seal(sk, tx, work, &msg->msg_iter, TLSREC_TYPE_DATA, len,
+			 pin, &slice);
+	if (unlikely(ret)) {
+		put_page(slice.page);
+		work_put(work);
+		if (ret == -EFAULT)
+			return 0;
+		return sk_stream_error(sk, msg->msg_flags, ret);
 	}
 
 	tlsrec_tx_uncork(sk, tx);
@@ -1449,12 +1607,6 @@ static int tx_send_whole(struct sock *sk, struct tlsrec_tx *tx,
 	put_page(slice.page);
 	work_put(work);
 	return len;
-
-drop:
-	memzero_explicit(front, size);
-	put_page(slice.page);
-	work_put(work);
-	return ret;
 }
 
 /**

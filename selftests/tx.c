@@ -1611,6 +1611,82 @@ TEST_F(tx, efault_in_a_record)
 	munmap(map, 6 * page);
 }
 
+/*
+ * Wherever in a page a message begins, and whatever kind of memory it is in: what it was when the call was made is sent,
+ * though the program writes to it right afterwards, or has no memory there any more.
+ */
+TEST_F(tx, memory_of_the_program)
+{
+	size_t page = sysconf(_SC_PAGESIZE), size = 16 * page, len[] = { 8192, 8193, 12345, TT_MAX, TT_MAX + 8193, 3 * TT_MAX - 7 };
+	size_t off[] = { 0, 1, 8, 16, 100, page - 16, page - 1 };
+	static uint8_t wire[TT_REC_MAX];
+	long before = 0;
+
+	for (int kind = 0; kind < 3; kind++)
+	for (int more = 0; more < 2; more++)
+	for (size_t i = 0; i < ARRAY_SIZE(len); i++)
+	for (size_t o = 0; o < ARRAY_SIZE(off); o++) {
+		int fd = kind ? memfd_create("memory", 0) : -1;
+		uint8_t *map, *data = pattern(size, 5), tail[10];
+
+		/* anonymous; a file's; a file's that may only be read */
+		if (kind) {
+			ASSERT_EQ(size, pwrite(fd, data, size, 0));
+			map = mmap(NULL, size, kind == 1 ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
+		} else {
+			map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		}
+		ASSERT_NE(MAP_FAILED, (void *)map);
+		if (!kind)
+			memcpy(map, data, size);
+		ASSERT_EQ(len[i], send(self->sk, map + off[o], len[i], more ? MSG_MORE : 0));
+		if (kind < 2)
+			memset(map, 0xee, size);
+		ASSERT_EQ(0, munmap(map, size));
+		if (kind)
+			close(fd);
+		memcpy(tail, data + off[o] + len[i], sizeof(tail));
+		ASSERT_EQ(sizeof(tail), send(self->sk, tail, sizeof(tail), 0));
+		ASSERT_LE(1, take(self, len[i] + sizeof(tail), 5 + off[o])) TH_LOG("%zu bytes at %zu, kind %d", len[i], off[o], kind);
+		EXPECT_EQ(0, pending(self->peer));
+		free(data);
+	}
+	/* No page of it is held on to. */
+	for (int i = 0; i < 4000; i++) {
+		uint8_t *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+		ASSERT_NE(MAP_FAILED, (void *)map);
+		ASSERT_EQ(TT_MAX, send(self->sk, map + 16, TT_MAX, 0));
+		tt_read(self->peer, wire, TT_MAX + tt_overhead(&self->k));
+		ASSERT_EQ(0, munmap(map, size));
+		if (i == 1000)
+			before = mem_free();
+	}
+	EXPECT_GT(20 << 20, before - mem_free());
+}
+
+/* A program that writes to what it sends: any bytes may go out, but every record must open. */
+TEST_F(tx, written_to_while_sent)
+{
+	uint8_t *data = aligned_alloc(4096, 13 * TT_MAX);
+	pthread_t t;
+
+	memset(data, 1, 13 * TT_MAX);
+	scribble = 1;
+	ASSERT_EQ(0, pthread_create(&t, NULL, scribbler, data));
+	for (int i = 0; i < 300; i++) {
+		size_t n = (1 + i % 2) * TT_MAX;
+
+		ASSERT_EQ(n, send(self->sk, data + i % 12 * TT_MAX, n, 0));
+		for (size_t got = 0; got < n; got += self->o->len) {
+			ASSERT_EQ(1, tt_recv_rec(self->peer, &self->k, self->o));
+		}
+	}
+	scribble = 0;
+	pthread_join(t, NULL);
+	free(data);
+}
+
 /* Calls that fault where a record goes on in other memory, and a second connection in between. */
 TEST_F(tx, efault_many_slices)
 {
