@@ -152,8 +152,8 @@ static inline void tlsrec_put_be64(u8 *p, u64 v)
  *	record's explicit nonce of TLS 1.2
  * @seq: record sequence number
  */
-static inline void tlsrec_nonce(const struct tlsrec_format *fmt, u8 *nonce,
-				const u8 *iv, u64 seq)
+static __always_inline void tlsrec_nonce(const struct tlsrec_format *fmt,
+					 u8 *nonce, const u8 *iv, u64 seq)
 {
 	enum { COUNTER = TLSREC_NONCE_SIZE - sizeof(seq) };
 
@@ -171,9 +171,9 @@ static inline void tlsrec_nonce(const struct tlsrec_format *fmt, u8 *nonce,
  * @payload: bytes of payload
  * @explicit_nonce: @fmt->explicit_nonce bytes
  */
-static inline void tlsrec_put_head(const struct tlsrec_format *fmt, u8 *head,
-				   u8 type, size_t payload,
-				   const u8 *explicit_nonce)
+static __always_inline void tlsrec_put_head(const struct tlsrec_format *fmt,
+					    u8 *head, u8 type, size_t payload,
+					    const u8 *explicit_nonce)
 {
 	head[0] = fmt->inner_type ? TLSREC_TYPE_DATA : type;
 	head[1] = TLSREC_VERSION_MAJOR;

@@ -110,6 +110,7 @@ struct tx_record {
  * @out_nr: entries of @out in use
  * @out_bytes: bytes from @out_first on
  * @out: sealed records; each entry owns a reference on its page
+ * @pinned: pages of the program that the cipher is reading
  * @crypt: for the cipher
  *
  * Taken from a per-CPU cache when a call begins, and kept by the socket only
@@ -124,6 +125,7 @@ struct tlsrec_work {
 	struct bio_vec		out[TX_OUT];
 	struct scatterlist	src[TX_SG];
 	struct scatterlist	dst[TX_SG];
+	struct page		*pinned[PIN_MAX];
 	struct tlsrec_crypt	crypt;
 };
 
@@ -738,9 +740,10 @@ static void record_out(struct tlsrec_work *work, const struct tlsrec_format *fmt
  *
  * Return: 0 or -EBADMSG: the sequence number must not be used again.
  */
-static int seal_crypt(struct tlsrec_tx *tx, struct tlsrec_work *work,
-		      struct scatterlist *src, u8 type, unsigned int len,
-		      u8 *front, u8 *head)
+static __always_inline int
+seal_crypt(struct tlsrec_tx *tx, struct tlsrec_work *work,
+	   struct scatterlist *src, u8 type, unsigned int len, u8 *front,
+	   u8 *head)
 {
 	const struct tlsrec_format *fmt = &tx->key.fmt;
 	struct tlsrec_key *key = &tx->key;
@@ -869,8 +872,9 @@ static int record_seal(struct sock *sk, struct tlsrec_tx *tx,
  * Can the cipher read the next @len bytes where the program has them? Not CCM: it
  * reads them twice, and the program may write to them in between.
  */
-static bool can_pin(const struct tlsrec_tx *tx, const struct iov_iter *iter,
-		    unsigned int len)
+static __always_inline bool can_pin(const struct tlsrec_tx *tx,
+				    const struct iov_iter *iter,
+				    unsigned int len)
 {
 	return len > LARGE_MIN && user_backed_iter(iter) &&
 	       iov_iter_single_seg_count(iter) >= len &&
@@ -880,11 +884,13 @@ static bool can_pin(const struct tlsrec_tx *tx, const struct iov_iter *iter,
 
 /*
  * Get a slice with exactly the room for a record of the next @len bytes of
- * @iter, which are pinned or copied. Returns what tlsrec_pool_get() does.
+ * @iter, which are pinned or copied. Returns what tlsrec_pool_get() does. Inline,
+ * as whole_seal() is: it is much of what a small record costs.
  */
-static int whole_get(struct sock *sk, const struct tlsrec_format *fmt,
-		     const struct iov_iter *iter, unsigned int len, bool pin,
-		     struct tlsrec_slice *slice)
+static __always_inline int
+whole_get(struct sock *sk, const struct tlsrec_format *fmt,
+	  const struct iov_iter *iter, unsigned int len, bool pin,
+	  struct tlsrec_slice *slice)
 {
 	unsigned int size = fmt->aad + len + tlsrec_tail_size(fmt);
 	unsigned int align, phase = -fmt->aad;
@@ -902,26 +908,26 @@ static int whole_get(struct sock *sk, const struct tlsrec_format *fmt,
 
 /*
  * Make the next @len bytes of @iter the source of a record in @slice, where the
- * program has them. Returns how many pages are pinned for it, and the last source
- * entry in @last; 0 when they have to be copied.
+ * program has them. Returns how many pages are pinned for it, which are in
+ * @work->pinned, and the last source entry in @last; 0 when they have to be copied.
  */
-static unsigned int whole_pin(struct tlsrec_work *work,
-			      const struct tlsrec_format *fmt,
-			      const struct tlsrec_slice *slice,
-			      struct iov_iter *iter, unsigned int len,
-			      struct page **pages, struct scatterlist **last)
+static noinline unsigned int whole_pin(struct tlsrec_work *work,
+				       const struct tlsrec_format *fmt,
+				       const struct tlsrec_slice *slice,
+				       struct iov_iter *iter, unsigned int len,
+				       struct scatterlist **last)
 {
 	unsigned int off = offset_in_page(tlsrec_iter_addr(iter));
 	unsigned int i, nr, left = len;
 	struct scatterlist *sg = work->src;
 	ssize_t got;
 
-	got = tlsrec_pin_pages(iter, len, pages, PIN_MAX);
+	got = tlsrec_pin_pages(iter, len, work->pinned, PIN_MAX);
 	if (got <= 0)
 		return 0;
 	nr = DIV_ROUND_UP(off + got, PAGE_SIZE);
 	if (unlikely(got < len)) {
-		tlsrec_unpin_pages(pages, nr);
+		tlsrec_unpin_pages(work->pinned, nr);
 		iov_iter_revert(iter, got);
 		return 0;
 	}
@@ -930,7 +936,7 @@ static unsigned int whole_pin(struct tlsrec_work *work,
 	for (i = 0; i < nr; i++) {
 		unsigned int n = min_t(unsigned int, left, PAGE_SIZE - off);
 
-		sg_set_page(++sg, pages[i], n, off);
+		sg_set_page(++sg, work->pinned[i], n, off);
 		left -= n;
 		off = 0;
 	}
@@ -954,20 +960,20 @@ static unsigned int whole_pin(struct tlsrec_work *work,
  * Return: 0, -EFAULT with @iter as it was, or -EBADMSG, sticky. After an error
  * there is no plaintext in the slice.
  */
-static int whole_seal(struct sock *sk, struct tlsrec_tx *tx,
-		      struct tlsrec_work *work, struct iov_iter *iter, u8 type,
-		      unsigned int len, bool pin, struct tlsrec_slice *slice)
+static __always_inline int
+whole_seal(struct sock *sk, struct tlsrec_tx *tx, struct tlsrec_work *work,
+	   struct iov_iter *iter, u8 type, unsigned int len, bool pin,
+	   struct tlsrec_slice *slice)
 {
 	const struct tlsrec_format *fmt = &tx->key.fmt;
 	unsigned int skip = fmt->aad - tlsrec_head_size(fmt);
 	struct scatterlist *last, *dst = work->dst, *src = dst;
 	u8 head[TLSREC_MAX_HEAD], *front = tlsrec_slice_ptr(slice);
-	struct page *pages[PIN_MAX];
 	unsigned int nr = 0;
 	int err;
 
 	if (pin)
-		nr = whole_pin(work, fmt, slice, iter, len, pages, &last);
+		nr = whole_pin(work, fmt, slice, iter, len, &last);
 	if (nr) {
 		src = work->src;
 		sg_mark_end(last);
@@ -988,7 +994,7 @@ static int whole_seal(struct sock *sk, struct tlsrec_tx *tx,
 	sg_unmark_end(dst);
 	if (nr) {
 		sg_unmark_end(last);
-		tlsrec_unpin_pages(pages, nr);
+		tlsrec_unpin_pages(work->pinned, nr);
 	}
 	if (unlikely(err)) {
 		seal_failed(sk, tx, err);
@@ -1557,6 +1563,7 @@ static void whole_keep(struct tlsrec_tx *tx, struct tlsrec_work *work,
  * @sk: locked
  * @tx: transmit direction
  * @msg: is_whole()
+ * @pin: can_pin()
  *
  * The lock is held all the time, and the message is sealed all at once: there is
  * neither a turn to take nor an open record. Whatever is out of the ordinary is
@@ -1564,11 +1571,11 @@ static void whole_keep(struct tlsrec_tx *tx, struct tlsrec_work *work,
  *
  * Return: as tx_send(), or 0 with nothing done.
  */
-static int tx_send_whole(struct sock *sk, struct tlsrec_tx *tx,
-			 struct msghdr *msg)
+static __always_inline int
+tx_send_whole(struct sock *sk, struct tlsrec_tx *tx, struct msghdr *msg,
+	      bool pin)
 {
 	unsigned int len = msg_data_left(msg);
-	bool pin = can_pin(tx, &msg->msg_iter, len);
 	struct tlsrec_slice slice;
 	struct tlsrec_work *work;
 	struct bio_vec bvec;
@@ -1609,6 +1616,13 @@ static int tx_send_whole(struct sock *sk, struct tlsrec_tx *tx,
 	return len;
 }
 
+/* Apart, so that small records are not slowed down by what they do not need. */
+static noinline int tx_send_pinned(struct sock *sk, struct tlsrec_tx *tx,
+				   struct msghdr *msg)
+{
+	return tx_send_whole(sk, tx, msg, true);
+}
+
 /**
  * tlsrec_sendmsg() - sendmsg() of a socket with a transmit key
  * @sk: not locked
@@ -1629,8 +1643,12 @@ int tlsrec_sendmsg(struct sock *sk, struct msghdr *msg, size_t size)
 
 	lock_sock(sk);
 	tx = &tlsrec_ctx(sk)->tx;
-	if (is_whole(sk, tx, msg))
-		ret = tx_send_whole(sk, tx, msg);
+	if (is_whole(sk, tx, msg)) {
+		if (can_pin(tx, &msg->msg_iter, msg_data_left(msg)))
+			ret = tx_send_pinned(sk, tx, msg);
+		else
+			ret = tx_send_whole(sk, tx, msg, false);
+	}
 	if (!ret)
 		ret = tx_send(sk, msg, 0);
 	release_sock(sk);
