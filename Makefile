@@ -11,7 +11,7 @@ VM := selftests/vm
 
 export PREFIX DESTDIR
 
-.PHONY: all modules modules_install user install clean demo check check-debug interop \
+.PHONY: all modules modules_install user install clean demo check check-debug interop selftest \
 	unit static bench bench-check vm-shell help
 
 all: user
@@ -52,6 +52,9 @@ check-debug:
 interop:
 	@$(VM)/check interop
 
+selftest:
+	@$(VM)/check selftest
+
 unit:
 	@$(VM)/check unit
 
@@ -78,6 +81,8 @@ help:
 	@echo "make check-debug        the kernel's tests on a debug kernel (built the first time)"
 	@echo "make interop            only the tests with other programs and with NFS and NVMe over"
 	@echo "                        TCP; writes what they proved to docs/interop.md"
+	@echo "make selftest           only the kernel's own TLS selftest, with tlsrec and with the in-tree"
+	@echo "                        module, in one table (an hour when that one was not measured yet)"
 	@echo "make unit | static      only the unit tests | checkpatch, sparse, shellcheck, warnings"
 	@echo "make bench              measures what records cost, of tlsrec and what it competes with, and writes"
 	@echo "                        docs/performance.md (PARTS=counts: instructions only)"
