@@ -287,27 +287,48 @@ static bool record_extend(struct tx_record *rec, unsigned int want)
 }
 
 /*
+ * Get a slice with exactly the room for a record of @len bytes of payload. They
+ * are copied there, or encrypted from the next bytes of @pin, where the program
+ * has them. Returns what tlsrec_pool_get() does. Inline, as whole_seal() is: it
+ * is much of what a small record costs.
+ */
+static __always_inline int
+whole_get(struct sock *sk, const struct tlsrec_format *fmt, unsigned int len,
+	  const struct iov_iter *pin, struct tlsrec_slice *slice)
+{
+	unsigned int size = fmt->aad + len + tlsrec_tail_size(fmt);
+	unsigned int align, phase = -fmt->aad;
+
+	align = len < STRIDE_MIN ? CIPHER_BLOCK : CIPHER_STRIDE;
+	if (TLSREC_WALK_BY_PAGE && pin) {
+		/* The cipher crosses from page to page in both at once. */
+		align = PAGE_SIZE;
+		phase += tlsrec_iter_addr(pin);
+	}
+	return tlsrec_pool_get(len > LARGE_MIN ? TLSREC_BULK : TLSREC_SMALL,
+			       size, size, align, phase & (align - 1),
+			       sk->sk_allocation, slice);
+}
+
+/*
  * Begin a record of @len bytes that is in one piece. -ENOSPC: there is no place
  * for that.
  */
 static int record_begin_whole(struct sock *sk, struct tlsrec_work *work,
 			      const struct tlsrec_format *fmt, unsigned int len)
 {
-	unsigned int tail = tlsrec_tail_size(fmt), size = fmt->aad + len + tail;
 	struct tx_record *rec = &work->rec;
 	struct tlsrec_slice *room = &rec->room;
 	int err;
 
-	err = tlsrec_pool_get(TLSREC_BULK, size, size, CIPHER_STRIDE,
-			      -fmt->aad & (CIPHER_STRIDE - 1),
-			      sk->sk_allocation, room);
+	err = whole_get(sk, fmt, len, NULL, room);
 	if (err) {
 		room->len = 0;
 		return err;
 	}
 	sg_set_page(work->dst, room->page, fmt->aad, room->off);
 	rec->ndst = 1;
-	rec->tail = tail;
+	rec->tail = tlsrec_tail_size(fmt);
 	room->off += fmt->aad;
 	room->len = len;
 	return 0;
@@ -883,30 +904,6 @@ static __always_inline bool can_pin(const struct tlsrec_tx *tx,
 }
 
 /*
- * Get a slice with exactly the room for a record of the next @len bytes of
- * @iter, which are pinned or copied. Returns what tlsrec_pool_get() does. Inline,
- * as whole_seal() is: it is much of what a small record costs.
- */
-static __always_inline int
-whole_get(struct sock *sk, const struct tlsrec_format *fmt,
-	  const struct iov_iter *iter, unsigned int len, bool pin,
-	  struct tlsrec_slice *slice)
-{
-	unsigned int size = fmt->aad + len + tlsrec_tail_size(fmt);
-	unsigned int align, phase = -fmt->aad;
-
-	align = len < STRIDE_MIN ? CIPHER_BLOCK : CIPHER_STRIDE;
-	if (TLSREC_WALK_BY_PAGE && pin) {
-		/* The cipher crosses from page to page in both at once. */
-		align = PAGE_SIZE;
-		phase += tlsrec_iter_addr(iter);
-	}
-	return tlsrec_pool_get(len > LARGE_MIN ? TLSREC_BULK : TLSREC_SMALL,
-			       size, size, align, phase & (align - 1),
-			       sk->sk_allocation, slice);
-}
-
-/*
  * Make the next @len bytes of @iter the source of a record in @slice, where the
  * program has them. Returns how many pages are pinned for it, which are in
  * @work->pinned, and the last source entry in @last; 0 when they have to be copied.
@@ -1304,7 +1301,7 @@ static int call_pin_record(struct tx_call *call, struct iov_iter *iter, u8 type,
 
 	if ((more && len < max) || !can_pin(call->tx, iter, len))
 		return 0;
-	if (whole_get(call->sk, &call->tx->key.fmt, iter, len, true, &slice))
+	if (whole_get(call->sk, &call->tx->key.fmt, len, iter, &slice))
 		return 0;
 	err = whole_seal(call->sk, call->tx, work, iter, type, len, true,
 			 &slice);
@@ -1586,7 +1583,8 @@ tx_send_whole(struct sock *sk, struct tlsrec_tx *tx, struct msghdr *msg,
 	work = work_get(sk->sk_allocation);
 	if (!work)
 		return 0;
-	ret = whole_get(sk, &tx->key.fmt, &msg->msg_iter, len, pin, &slice);
+	ret = whole_get(sk, &tx->key.fmt, len, pin ? &msg->msg_iter : NULL,
+			&slice);
 	if (ret) {
 		work_put(work);
 		return 0;
