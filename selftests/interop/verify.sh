@@ -1,7 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# kernels: 6.12
 # Identity: certificates that must be refused are refused, with the reason in words and the right exit status; good ones
 # are taken. Names, dates, roots, revocation lists, stapled OCSP responses, client certificates, key sizes, versions, ALPN.
+# All of that is decided in user space, hence on one kernel.
 # shellcheck disable=SC2317 # functions are called by check
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
