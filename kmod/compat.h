@@ -63,65 +63,52 @@ static inline bool tlsrec_frags_readable(const struct sk_buff *skb)
 
 /*
  * Functions that struct proto and struct tcp_ulp_ops want with one signature
- * or another. Without the version: see rx.c and ulp.c.
+ * or another. Each macro makes one from a function that has the same on every
+ * kernel.
  */
-int tlsrec_recvmsg(struct sock *sk, struct msghdr *msg, size_t len, int flags);
-int tlsrec_inq(struct sock *sk);
-int tlsrec_get_info(struct sock *sk, struct sk_buff *skb);
-size_t tlsrec_get_info_size(const struct sock *sk);
-const struct proto *tlsrec_base_proto(const struct sock *sk);
 
+/* proto.recvmsg of int @fn(sk, msg, len, flags) */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(7, 0, 0)
-static inline int tlsrec_compat_recvmsg(struct sock *sk, struct msghdr *msg,
-					size_t len, int flags, int *addr_len)
-#else
-static inline int tlsrec_compat_recvmsg(struct sock *sk, struct msghdr *msg,
-					size_t len, int flags)
-#endif
-{
-	return tlsrec_recvmsg(sk, msg, len, flags);
+#define TLSREC_RECVMSG_WRAPPER(name, fn)				\
+static int name(struct sock *sk, struct msghdr *msg, size_t len,	\
+		int flags, int *addr_len)				\
+{									\
+	return fn(sk, msg, len, flags);					\
 }
+#else
+#define TLSREC_RECVMSG_WRAPPER(name, fn)				\
+static int name(struct sock *sk, struct msghdr *msg, size_t len,	\
+		int flags)						\
+{									\
+	return fn(sk, msg, len, flags);					\
+}
+#endif
 
+/* proto.ioctl of int @inq(sk), for SIOCINQ; the others are of @base(sk) */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
-static inline int tlsrec_compat_ioctl(struct sock *sk, int cmd,
-				      unsigned long arg)
-{
-	if (cmd != SIOCINQ)
-		return tlsrec_base_proto(sk)->ioctl(sk, cmd, arg);
-	return put_user(tlsrec_inq(sk), (int __user *)arg);
+#define TLSREC_IOCTL_WRAPPER(name, inq, base)				\
+static int name(struct sock *sk, int cmd, unsigned long arg)		\
+{									\
+	if (cmd != SIOCINQ)						\
+		return base(sk)->ioctl(sk, cmd, arg);			\
+	return put_user(inq(sk), (int __user *)arg);			\
 }
 #else
-static inline int tlsrec_compat_ioctl(struct sock *sk, int cmd, int *karg)
-{
-	if (cmd != SIOCINQ)
-		return tlsrec_base_proto(sk)->ioctl(sk, cmd, karg);
-	*karg = tlsrec_inq(sk);
-	return 0;
+#define TLSREC_IOCTL_WRAPPER(name, inq, base)				\
+static int name(struct sock *sk, int cmd, int *karg)			\
+{									\
+	if (cmd != SIOCINQ)						\
+		return base(sk)->ioctl(sk, cmd, karg);			\
+	*karg = inq(sk);						\
+	return 0;							\
 }
 #endif
 
+/* tcp_ulp_ops.get_info and .get_info_size, without the question who asks */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 18, 0)
-static inline int tlsrec_compat_get_info(struct sock *sk, struct sk_buff *skb)
-{
-	return tlsrec_get_info(sk, skb);
-}
-
-static inline size_t tlsrec_compat_get_info_size(const struct sock *sk)
-{
-	return tlsrec_get_info_size(sk);
-}
+#define TLSREC_GET_INFO_ARGS(...)	__VA_ARGS__
 #else
-static inline int tlsrec_compat_get_info(struct sock *sk, struct sk_buff *skb,
-					 bool net_admin)
-{
-	return tlsrec_get_info(sk, skb);
-}
-
-static inline size_t tlsrec_compat_get_info_size(const struct sock *sk,
-						 bool net_admin)
-{
-	return tlsrec_get_info_size(sk);
-}
+#define TLSREC_GET_INFO_ARGS(...)	__VA_ARGS__, bool net_admin
 #endif
 
 /* Where in the program's memory does @iter stand? It is of such memory. */

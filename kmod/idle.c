@@ -12,8 +12,8 @@
 #include <linux/module.h>
 #include <linux/workqueue.h>
 
+#include "idle.h"
 #include "stats.h"
-#include "tlsrec.h"
 
 static unsigned int idle_seconds = 10;
 module_param(idle_seconds, uint, 0444);

@@ -7,10 +7,11 @@
 #include <linux/slab.h>
 
 #include "buf.h"
-#include "rx.h"
+#include "idle.h"
 #include "stats.h"
 #include "tlsrec.h"
-#include "tx.h"
+#include "txwork.h"
+#include "ulp.h"
 
 static bool replace_tls;
 module_param(replace_tls, bool, 0444);
@@ -68,12 +69,12 @@ static int __init tlsrec_init(void)
 	err = announce();
 	if (err)
 		return err;
-	err = tlsrec_tx_init();
+	err = tlsrec_pool_init();
 	if (err)
 		return err;
 	err = tlsrec_stats_init();
 	if (err)
-		goto err_tx;
+		goto err_pool;
 	/* From here on there may be sockets: nothing below fails. */
 	err = tlsrec_ulp_register();
 	if (err)
@@ -84,8 +85,8 @@ static int __init tlsrec_init(void)
 
 err_stats:
 	tlsrec_stats_exit();
-err_tx:
-	tlsrec_tx_exit();
+err_pool:
+	tlsrec_pool_exit();
 	return err;
 }
 
@@ -98,8 +99,9 @@ static void __exit tlsrec_exit(void)
 	tlsrec_ulp_unregister();
 	tlsrec_idle_exit();
 	tlsrec_stats_exit();
-	tlsrec_rx_exit();
-	tlsrec_tx_exit();
+	tlsrec_buf_exit();
+	txwork_exit();
+	tlsrec_pool_exit();
 }
 
 module_init(tlsrec_init);

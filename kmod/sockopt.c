@@ -2,11 +2,14 @@
 /* Socket options of the SOL_TLS level. */
 
 #include "compat.h"
-#include "rx.h"
+#include "idle.h"
+#include "proto.h"
+#include "rxrec.h"
+#include "sockopt.h"
 #include "stats.h"
 #include "trace.h"
-#include "tlsrec.h"
 #include "tx.h"
+#include "txout.h"
 
 /*
  * The socket lock keeps softirq from calling them meanwhile; sockets' other
@@ -260,7 +263,7 @@ static void drop_our_cork(struct sock *sk, int level, int optname)
 		return;
 
 	lock_sock(sk);
-	tlsrec_tx_uncork(sk, &tlsrec_ctx(sk)->tx);
+	txout_uncork(sk, &tlsrec_ctx(sk)->tx);
 	release_sock(sk);
 }
 

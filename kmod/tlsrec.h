@@ -19,26 +19,13 @@
 
 #include "cipher.h"
 #include "record.h"
+#include "turn.h"
 
 struct tlsrec_buf;
 struct tlsrec_mib;
 struct tlsrec_work;
 
 #define TLSREC_VERSION		"0.1.0"
-
-/**
- * struct tlsrec_turn - who may work on one direction
- * @held: somebody does; read without the lock by waiters, who check again
- *	under it
- * @refused: somebody who does not wait was sent away with -EAGAIN though there
- *	may be something for him
- * @wait: those who want to
- */
-struct tlsrec_turn {
-	bool			held;
-	bool			refused;
-	wait_queue_head_t	wait;
-};
 
 /**
  * struct tlsrec_tx - transmit direction
@@ -72,7 +59,7 @@ struct tlsrec_tx {
  * @plain_mem: bytes of memory on @plain
  * @part: head record as far as it was taken out of the TCP queue; during a call
  *	perhaps an empty buffer for it
- * @head: what is known of the head record, see rx_head_*() in rx.c; written
+ * @head: what is known of the head record, see rxhead.h; written
  *	under the lock, read without it by poll
  * @plain_ready: @plain is not empty; written under the lock, read without it
  *	by poll
@@ -128,70 +115,5 @@ static inline struct tlsrec_ctx *tlsrec_ctx(const struct sock *sk)
 {
 	return (__force struct tlsrec_ctx *)inet_csk(sk)->icsk_ulp_data;
 }
-
-/* turn.c */
-void tlsrec_turn_init(struct tlsrec_turn *turn);
-int tlsrec_turn_wait(struct sock *sk, struct tlsrec_turn *turn, long *timeo);
-
-/**
- * tlsrec_turn_take() - wait until nobody else works on this direction
- * @sk: locked; the lock is dropped while waiting
- * @turn: of the direction
- * @timeo: jiffies to wait, 0 for not at all; what is left of them on return
- *
- * Return: 0 with the turn taken, -EAGAIN when time is up, -EINTR or
- * -ERESTARTSYS on a signal.
- */
-static inline int tlsrec_turn_take(struct sock *sk, struct tlsrec_turn *turn,
-				   long *timeo)
-{
-	sock_owned_by_me(sk);
-
-	if (unlikely(turn->held))
-		return tlsrec_turn_wait(sk, turn, timeo);
-	turn->held = true;
-	return 0;
-}
-
-/**
- * tlsrec_turn_give() - let the next one work on this direction
- * @sk: locked
- * @turn: taken by the caller
- *
- * Return: somebody was refused meanwhile. The event that brought him may have
- * been the last: the caller has to report again what he leaves behind.
- */
-static inline bool tlsrec_turn_give(struct sock *sk, struct tlsrec_turn *turn)
-{
-	bool refused = turn->refused;
-
-	sock_owned_by_me(sk);
-
-	WRITE_ONCE(turn->held, false);
-	/* No barrier: waiters get on the queue under the socket lock. */
-	if (waitqueue_active(&turn->wait))
-		wake_up(&turn->wait);
-	turn->refused = false;
-	return refused;
-}
-
-/* idle.c */
-void tlsrec_idle_add(struct tlsrec_ctx *ctx);
-void tlsrec_idle_del(struct tlsrec_ctx *ctx);
-void tlsrec_idle_exit(void);
-
-/* ulp.c */
-int tlsrec_ulp_register(void);
-void tlsrec_ulp_unregister(void);
-int tlsrec_ulp_register_tls(void);
-void tlsrec_ulp_unregister_tls(void);
-bool tlsrec_in_sockmap(const struct sock *sk);
-void tlsrec_update_proto(struct sock *sk, const struct tlsrec_ctx *ctx);
-
-/* sockopt.c */
-int tlsrec_setsockopt(struct sock *sk, int level, int optname,
-		      sockptr_t optval, unsigned int optlen);
-int tlsrec_getsockopt(struct sock *sk, int level, int optname,
-		      char __user *optval, int __user *optlen);
 
 #endif /* TLSREC_TLSREC_H */

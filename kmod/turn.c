@@ -4,7 +4,7 @@
 #include <linux/sched/signal.h>
 #include <linux/wait.h>
 
-#include "tlsrec.h"
+#include "turn.h"
 
 void tlsrec_turn_init(struct tlsrec_turn *turn)
 {

@@ -6,17 +6,17 @@
 #include "compat.h"
 #include "tlsrec.h"
 
-int tlsrec_tx_init(void);
-void tlsrec_tx_exit(void);
+/* What a message may ask for. */
+#define TLSREC_TX_FLAGS (MSG_MORE | MSG_DONTWAIT | MSG_NOSIGNAL | MSG_EOR | \
+			 MSG_CMSG_COMPAT | MSG_SPLICE_PAGES | \
+			 TLSREC_MSG_POLICY)
+
 int tlsrec_sendmsg(struct sock *sk, struct msghdr *msg, size_t size);
-#ifdef TLSREC_HAVE_SENDPAGE
-int tlsrec_sendpage(struct sock *sk, struct page *page, int offset,
-		    size_t size, int flags);
-#endif
 void tlsrec_splice_eof(struct socket *sock);
 void tlsrec_write_space(struct sock *sk);
 bool tlsrec_tx_open(const struct tlsrec_tx *tx);
-void tlsrec_tx_uncork(struct sock *sk, struct tlsrec_tx *tx);
+int tlsrec_tx_send(struct sock *sk, struct msghdr *msg, size_t sealed);
+void tlsrec_tx_flush(struct sock *sk, struct tlsrec_tx *tx);
 void tlsrec_tx_force(struct sock *sk, struct tlsrec_tx *tx);
 void tlsrec_tx_free(struct tlsrec_tx *tx);
 

@@ -1,57 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The upper layer protocol: how a TCP socket becomes ours and stops being it.
- *
- * A socket's calls go through its struct proto and struct proto_ops. tlsrec
- * has copies of TCP's for each address family and each combination of set
- * keys, with its own functions in the places that matter for it, so a call
- * needs no question of what the socket can do.
  */
 
 #include <linux/inet_diag.h>
 #include <linux/module.h>
-#include <linux/skmsg.h>
 #include <net/netlink.h>
 
 #include "compat.h"
+#include "idle.h"
+#include "proto.h"
 #include "rx.h"
+#include "rxfeed.h"
+#include "rxrec.h"
+#include "sockopt.h"
 #include "stats.h"
-#include "tlsrec.h"
 #include "tx.h"
-
-enum { FAMILY_V4, FAMILY_V6, NR_FAMILIES };
-
-/**
- * struct family - protos of an address family
- * @base: TCP's own, %NULL until the first socket of the family came
- * @prot: indexed by whether TLS_TX is set and whether TLS_RX is
- * @ops: likewise
- */
-struct family {
-	struct proto		*base;
-	struct proto		prot[2][2];
-	struct proto_ops	ops[2][2];
-};
-
-static struct family families[NR_FAMILIES];
-/* Orders the building of a family's protos. */
-static DEFINE_MUTEX(families_lock);
-
-/* The family never changes: IPV6_ADDRFORM is refused for foreign protos. */
-static struct family *family_of(const struct sock *sk)
-{
-	return &families[sk->sk_family == AF_INET6 ? FAMILY_V6 : FAMILY_V4];
-}
-
-/**
- * tlsrec_base_proto() - TCP's functions for a socket that is ours
- * @sk: a socket
- */
-const struct proto *tlsrec_base_proto(const struct sock *sk)
-{
-	/* Pairs with the release in family_build(). */
-	return smp_load_acquire(&family_of(sk)->base);
-}
+#include "txpage.h"
+#include "ulp.h"
 
 static int tlsrec_disconnect(struct sock *sk, int flags)
 {
@@ -112,6 +78,9 @@ static void tlsrec_close(struct sock *sk, long timeout)
 	base->close(sk, timeout);
 }
 
+TLSREC_RECVMSG_WRAPPER(recvmsg, tlsrec_recvmsg)
+TLSREC_IOCTL_WRAPPER(ioctl, tlsrec_inq, tlsrec_base_proto)
+
 static void prot_add_tx(struct proto *prot)
 {
 	prot->sendmsg = tlsrec_sendmsg;
@@ -133,8 +102,8 @@ static void ops_add_tx(struct proto_ops *ops)
 
 static void prot_add_rx(struct proto *prot)
 {
-	prot->recvmsg = tlsrec_compat_recvmsg;
-	prot->ioctl = tlsrec_compat_ioctl;
+	prot->recvmsg = recvmsg;
+	prot->ioctl = ioctl;
 	prot->sock_is_readable = tlsrec_sock_is_readable;
 }
 
@@ -148,89 +117,20 @@ static void ops_add_rx(struct proto_ops *ops)
 	ops->mmap = sock_no_mmap;
 }
 
-static void family_fill(struct family *f, const struct proto *base,
-			const struct proto_ops *base_ops)
+static void fill(struct proto *prot, struct proto_ops *ops, bool tx, bool rx)
 {
-	int tx, rx;
-
-	for (tx = 0; tx < 2; tx++) {
-		for (rx = 0; rx < 2; rx++) {
-			struct proto *prot = &f->prot[tx][rx];
-			struct proto_ops *ops = &f->ops[tx][rx];
-
-			*prot = *base;
-			*ops = *base_ops;
-			prot->setsockopt = tlsrec_setsockopt;
-			prot->getsockopt = tlsrec_getsockopt;
-			prot->disconnect = tlsrec_disconnect;
-			prot->close = tlsrec_close;
-			if (tx) {
-				prot_add_tx(prot);
-				ops_add_tx(ops);
-			}
-			if (rx) {
-				prot_add_rx(prot);
-				ops_add_rx(ops);
-			}
-		}
+	prot->setsockopt = tlsrec_setsockopt;
+	prot->getsockopt = tlsrec_getsockopt;
+	prot->disconnect = tlsrec_disconnect;
+	prot->close = tlsrec_close;
+	if (tx) {
+		prot_add_tx(prot);
+		ops_add_tx(ops);
 	}
-}
-
-/*
- * Build the protos of the socket's family, unless they are. TCP over IPv6 may
- * be a module, so its proto is known only from a socket that has it.
- */
-static int family_build(struct sock *sk)
-{
-	struct family *f = family_of(sk);
-	struct proto *base = READ_ONCE(sk->sk_prot);
-
-	/* Pairs with the release below. */
-	if (!smp_load_acquire(&f->base)) {
-		mutex_lock(&families_lock);
-		if (!f->base) {
-			family_fill(f, base, sk->sk_socket->ops);
-			/* The tables are complete when they are announced. */
-			smp_store_release(&f->base, base);
-		}
-		mutex_unlock(&families_lock);
+	if (rx) {
+		prot_add_rx(prot);
+		ops_add_rx(ops);
 	}
-
-	/* Somebody else has put functions of his own there. */
-	return f->base == base ? 0 : -EINVAL;
-}
-
-/**
- * tlsrec_update_proto() - let calls see which keys are set
- * @sk: locked
- * @ctx: its context, complete
- */
-void tlsrec_update_proto(struct sock *sk, const struct tlsrec_ctx *ctx)
-{
-	struct family *f = family_of(sk);
-	bool tx = ctx->tx.key.cipher, rx = ctx->rx.key.cipher;
-
-	/*
-	 * A call on another CPU that finds the new functions takes the socket
-	 * lock before it looks at the context; poll, which does not, reads
-	 * words that are valid from the start.
-	 */
-	WRITE_ONCE(sk->sk_socket->ops, &f->ops[tx][rx]);
-	WRITE_ONCE(sk->sk_prot, &f->prot[tx][rx]);
-}
-
-/**
- * tlsrec_in_sockmap() - has BPF put the socket into a sockmap?
- * @sk: a socket
- */
-bool tlsrec_in_sockmap(const struct sock *sk)
-{
-	bool yes;
-
-	rcu_read_lock();
-	yes = sk_psock(sk);
-	rcu_read_unlock();
-	return yes;
 }
 
 /* setsockopt(TCP_ULP); the socket is locked. */
@@ -246,7 +146,7 @@ static int ulp_init(struct sock *sk)
 	if (tlsrec_in_sockmap(sk))
 		return -EINVAL;
 
-	err = family_build(sk);
+	err = tlsrec_proto_build(sk, fill);
 	if (err)
 		return err;
 
@@ -301,7 +201,7 @@ static int put_info(struct sk_buff *skb, const struct tlsrec_ctx *ctx)
 			   READ_ONCE(ctx->tx.max_payload));
 }
 
-int tlsrec_get_info(struct sock *sk, struct sk_buff *skb)
+static int get_info(TLSREC_GET_INFO_ARGS(struct sock *sk, struct sk_buff *skb))
 {
 	const struct tlsrec_ctx *ctx;
 	struct nlattr *start;
@@ -324,7 +224,7 @@ int tlsrec_get_info(struct sock *sk, struct sk_buff *skb)
 	return err;
 }
 
-size_t tlsrec_get_info_size(const struct sock *sk)
+static size_t get_info_size(TLSREC_GET_INFO_ARGS(const struct sock *sk))
 {
 	return nla_total_size(0) +		/* INET_ULP_INFO_TLS */
 	       4 * nla_total_size(sizeof(u16)) + /* version to rxconf */
@@ -336,8 +236,8 @@ static struct tcp_ulp_ops ulp_ops = {
 	.name		= "tlsrec",
 	.owner		= THIS_MODULE,
 	.init		= ulp_init,
-	.get_info	= tlsrec_compat_get_info,
-	.get_info_size	= tlsrec_compat_get_info_size,
+	.get_info	= get_info,
+	.get_info_size	= get_info_size,
 };
 
 /* The same under the in-tree module's name. */
@@ -345,8 +245,8 @@ static struct tcp_ulp_ops ulp_ops_tls = {
 	.name		= "tls",
 	.owner		= THIS_MODULE,
 	.init		= ulp_init,
-	.get_info	= tlsrec_compat_get_info,
-	.get_info_size	= tlsrec_compat_get_info_size,
+	.get_info	= get_info,
+	.get_info_size	= get_info_size,
 };
 
 int tlsrec_ulp_register(void)

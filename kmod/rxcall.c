@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* See rxcall.h. */
+
+#include <linux/sched/signal.h>
+
+#include "rxcall.h"
+
+/* Returned once the stream has ended: 0, or how it was cut short. */
+static int rx_end(struct sock *sk, struct tlsrec_rx *rx)
+{
+	struct rxq q = { };
+
+	/* Bytes of a record are missing: somebody cut the stream short. */
+	if (sock_flag(sk, SOCK_DONE) &&
+	    (rxhead_part_len(rx) || rxq_avail(sk, &q))) {
+		rxhead_fail(sk, rx, -EBADMSG);
+		return -EBADMSG;
+	}
+	return 0;
+}
+
+/* The sticky error, as often as a caller needs to see it. */
+static int rx_sticky(struct tlsrec_rx *rx, long timeo)
+{
+	/*
+	 * Behind a bad header there is nothing to authenticate and so nothing
+	 * more to find out: programs that poll are told once.
+	 */
+	if (rx->err != -EBADMSG && rx->err_reported && !timeo)
+		return -EAGAIN;
+	rx->err_reported = true;
+	if (rx->err != -EBADMSG)
+		rxhead_set(rx, 0);
+	return rx->err;
+}
+
+/* Sleep until there is something for a reader, or time is up, or a signal. */
+static void rx_sleep(struct sock *sk, struct tlsrec_rx *rx, long *timeo)
+{
+	DEFINE_WAIT_FUNC(wait, woken_wake_function);
+	int lowat = sk->sk_rcvlowat;
+
+	/*
+	 * TCP reports data once SO_RCVLOWAT bytes are in its queue, but some
+	 * of the bytes that count have left the queue and been decrypted.
+	 */
+	WRITE_ONCE(sk->sk_rcvlowat, 1);
+	add_wait_queue(sk_sleep(sk), &wait);
+	sk_set_bit(SOCKWQ_ASYNC_WAITDATA, sk);
+	sk_wait_event(sk, timeo, rxhead_ready(sk, rx) ||
+		      READ_ONCE(sk->sk_err) ||
+		      READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN, &wait);
+	sk_clear_bit(SOCKWQ_ASYNC_WAITDATA, sk);
+	remove_wait_queue(sk_sleep(sk), &wait);
+	/* Unless somebody has set another one meanwhile. */
+	if (sk->sk_rcvlowat == 1)
+		WRITE_ONCE(sk->sk_rcvlowat, lowat);
+}
+
+/*
+ * rxrec_next() gave no record: wait for what it needs. Returns 1 to try again,
+ * 0 at the end of the stream, or a negative errno.
+ */
+int rxcall_wait(struct rx_call *call, int err, size_t copied,
+		size_t target)
+{
+	struct tlsrec_rx *rx = call->rx;
+	struct sock *sk = call->sk;
+	struct rxq q = { };
+
+	if (err == -ENOMEM || err == -EKEYEXPIRED)
+		return err;
+	if (err)
+		return copied ? err : rx_sticky(rx, call->timeo);
+
+	/* Cursor and knowledge end here: the queue may change. */
+	rxq_commit(sk, &call->q);
+	if (sk_flush_backlog(sk))
+		return 1;
+	rxhead_look(sk, rx, &q, rxrec_covered(sk));
+	if (copied >= target)
+		return -EAGAIN;
+	if (rxhead_ready(sk, rx))
+		return 1;
+
+	if (sk->sk_err)
+		return copied ? -sk->sk_err : sock_error(sk);
+	if (sk->sk_shutdown & RCV_SHUTDOWN || sock_flag(sk, SOCK_DONE))
+		return rx_end(sk, rx);
+	if (sk->sk_state == TCP_CLOSE)
+		return -ENOTCONN;
+	if (!call->timeo)
+		return -EAGAIN;
+	if (signal_pending(current))
+		return sock_intr_errno(call->timeo);
+	rxrec_drop_part(rx);
+	rx_sleep(sk, rx, &call->timeo);
+	return 1;
+}
+
+int rxcall_start(struct rx_call *call, struct sock *sk, bool nonblock)
+{
+	call->sk = sk;
+	call->rx = &tlsrec_ctx(sk)->rx;
+	call->q = (struct rxq){ };
+	call->empty = 0;
+	call->timeo = sock_rcvtimeo(sk, nonblock);
+	return tlsrec_turn_take(sk, &call->rx->turn, &call->timeo);
+}
+
+void rxcall_end(struct rx_call *call)
+{
+	struct tlsrec_rx *rx = call->rx;
+	struct tlsrec_buf *buf;
+
+	buf = list_first_entry_or_null(&rx->plain, struct tlsrec_buf, list);
+	if (buf)
+		rxrec_shrink(call->sk, rx, buf);
+	/* Pairs with the READ_ONCE() in rxhead_readable(). */
+	WRITE_ONCE(rx->plain_ready, !!buf);
+	/* Who was given plaintext that lay there has changed nothing else. */
+	if (rx->err)
+		rxq_commit(call->sk, &call->q);
+	else if (!rxhead_known(rx))
+		rxrec_settle(call->sk, rx, &call->q, rxrec_gfp(call->sk));
+	rxrec_drop_part(rx);
+	if (tlsrec_turn_give(call->sk, &rx->turn) &&
+	    rxhead_readable(call->sk, rx))
+		rxrec_wake(call->sk, rx);
+}
+
+/* So many in a row, and a caller who does not wait is let go. */
+#define EMPTY_MAX	64
+
+/*
+ * A record brought nothing. A peer may send as many of these as it likes, and
+ * must not keep the caller here with them.
+ */
+int rxcall_empty(struct rx_call *call)
+{
+	if (signal_pending(current))
+		return sock_intr_errno(call->timeo);
+	if (++call->empty >= EMPTY_MAX && !call->timeo) {
+		/* There may be more, and no event would say so. */
+		call->rx->turn.refused = true;
+		return -EAGAIN;
+	}
+	cond_resched();
+	return 0;
+}

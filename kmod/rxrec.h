@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * One record at a time: from TCP's queue to plaintext.
+ *
+ *	TCP queue --copy--> buffer --decrypt in place--> rx->plain
+ *
+ * A record that does not fit into the receive window would never be complete
+ * in the queue: it is then taken out piecemeal, into rx->part.
+ */
+#ifndef TLSREC_RXREC_H
+#define TLSREC_RXREC_H
+
+#include "rxhead.h"
+
+/*
+ * For a reader, which is a task. Users inside the kernel may say GFP_ATOMIC for
+ * TCP's small needs; a record's buffer would often fail with that.
+ */
+static inline gfp_t rxrec_gfp(const struct sock *sk)
+{
+	return gfpflags_allow_blocking(sk->sk_allocation) ? sk->sk_allocation :
+							    GFP_NOIO;
+}
+
+void tlsrec_data_ready(struct sock *sk);
+
+/* Has somebody put his callback over ours? Users inside the kernel do. */
+static inline bool rxrec_covered(const struct sock *sk)
+{
+	return READ_ONCE(sk->sk_data_ready) != tlsrec_data_ready;
+}
+
+/* Not all of the newest record is read yet. */
+static inline void rxrec_keep(struct tlsrec_rx *rx, struct tlsrec_buf *buf)
+{
+	if (!list_empty(&buf->list))
+		return;
+	list_add_tail(&buf->list, &rx->plain);
+	rx->plain_mem += tlsrec_buf_mem(buf);
+}
+
+/* Forget a record that has been read. */
+static inline void rxrec_drop(struct tlsrec_rx *rx, struct tlsrec_buf *buf)
+{
+	if (list_empty(&buf->list)) {
+		/* Nobody else has seen the buffer: the next record's. */
+		buf->len = 0;
+		rx->part = buf;
+		return;
+	}
+	rx->plain_mem -= tlsrec_buf_mem(buf);
+	list_del_init(&buf->list);
+	tlsrec_buf_put(buf);
+}
+
+/* The next record may be long in coming. */
+static inline void rxrec_drop_part(struct tlsrec_rx *rx)
+{
+	if (rx->part && !rx->part->len) {
+		tlsrec_buf_put(rx->part);
+		rx->part = NULL;
+	}
+}
+
+void rxrec_settle(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q,
+		  gfp_t gfp);
+void rxrec_wake(struct sock *sk, const struct tlsrec_rx *rx);
+struct tlsrec_buf *rxrec_shrink(struct sock *sk, struct tlsrec_rx *rx,
+				struct tlsrec_buf *buf);
+struct tlsrec_buf *rxrec_next(struct sock *sk, struct tlsrec_rx *rx,
+			      struct rxq *q);
+void tlsrec_rx_start(struct sock *sk, struct tlsrec_rx *rx);
+void tlsrec_rx_free(struct tlsrec_rx *rx);
+
+#endif /* TLSREC_RXREC_H */

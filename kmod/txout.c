@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* See txout.h. */
+
+#include "compat.h"
+#include "txout.h"
+
+void txout_drop(struct tlsrec_work *work)
+{
+	const struct bio_vec *bv = work->out + work->out_first;
+	const struct bio_vec *end = work->out + work->out_nr;
+
+	for (; bv < end; bv++)
+		put_page(bv->bv_page);
+	work->out_bytes = 0;
+	work->out_first = 0;
+	work->out_nr = 0;
+	work->records = 0;
+}
+
+/* TCP has taken @n bytes of the batch. */
+static void out_advance(struct tlsrec_work *work, size_t n)
+{
+	struct bio_vec *bv = &work->out[work->out_first];
+
+	work->out_bytes -= n;
+	if (likely(!work->out_bytes)) {
+		txout_drop(work);
+		return;
+	}
+
+	for (; n >= bv->bv_len; bv++) {
+		n -= bv->bv_len;
+		put_page(bv->bv_page);
+		work->out_first++;
+	}
+	bv->bv_offset += n;
+	bv->bv_len -= n;
+}
+
+/*
+ * A splice that comes page by page goes to TCP in many calls. What one of them
+ * leaves behind whole segments goes together with what follows. MSG_MORE
+ * alone keeps TCP from sending it only until the next ACK, which on a fast path
+ * comes before the next pages have been read and encrypted. As with every
+ * TCP_CORK, TCP does not wait for more than 200 ms.
+ */
+static void tx_cork(struct sock *sk, struct tlsrec_tx *tx)
+{
+	struct tcp_sock *tp = tcp_sk(sk);
+
+	/* With little space left it might be what the space is waiting for. */
+	if (TLSREC_SPLICE_BY_PAGE && !(tp->nonagle & TCP_NAGLE_CORK) &&
+	    sk_stream_is_writeable(sk)) {
+		tp->nonagle |= TCP_NAGLE_CORK;
+		tx->corked = true;
+	}
+}
+
+/**
+ * txout_uncork() - a cork that is on is not ours any more
+ * @sk: locked
+ * @tx: transmit direction
+ */
+void txout_uncork(struct sock *sk, struct tlsrec_tx *tx)
+{
+	if (TLSREC_SPLICE_BY_PAGE && tx->corked) {
+		tcp_sk(sk)->nonagle &= ~TCP_NAGLE_CORK;
+		tx->corked = false;
+	}
+}
+
+/*
+ * Hand the batch to TCP, without waiting. Returns 0 when all of it was taken,
+ * else a negative errno with the rest kept.
+ */
+int txout_push(struct sock *sk, struct tlsrec_tx *tx, int flags)
+{
+	bool splice = flags & MSG_SPLICE_PAGES;
+	struct tlsrec_work *work = tx->work;
+	bool held = tx->turn.held;
+	int ret = 0;
+
+	flags &= MSG_MORE | TLSREC_MSG_NOTLAST;
+	txout_uncork(sk, tx);
+	/* Who waits, and who gets a signal, is decided by the caller. */
+	flags |= MSG_DONTWAIT | MSG_NOSIGNAL;
+
+	/* TCP reports free space from inside of this, too. */
+	tx->turn.held = true;
+	while (work->out_bytes) {
+		ret = tlsrec_push_pages(sk, work->out + work->out_first,
+					work->out_nr - work->out_first,
+					work->out_bytes, flags);
+		if (ret <= 0)
+			break;
+		out_advance(work, ret);
+	}
+	tx->turn.held = held;
+
+	if (work->out_bytes)
+		return ret ? ret : -EAGAIN;
+	if (splice && flags & MSG_MORE)
+		tx_cork(sk, tx);
+	return 0;
+}

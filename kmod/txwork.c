@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* See txwork.h. Each CPU keeps a work area for its next writer. */
+
+#include <linux/percpu.h>
+#include <linux/slab.h>
+
+#include "txwork.h"
+
+static DEFINE_PER_CPU(struct tlsrec_work *, work_cache);
+
+/**
+ * txwork_get() - a work area with nothing in it
+ * @gfp: how to allocate
+ *
+ * Return: the work area, or %NULL.
+ */
+struct tlsrec_work *txwork_get(gfp_t gfp)
+{
+	struct tlsrec_work *work = this_cpu_xchg(work_cache, NULL);
+
+	if (work)
+		return work;
+
+	work = kzalloc(sizeof(*work), gfp);
+	if (!work)
+		return NULL;
+
+	sg_init_table(work->src, TXREC_SG);
+	sg_init_table(work->dst, TXREC_SG);
+	/* Records end where they end, not with the table. */
+	sg_unmark_end(&work->src[TXREC_SG - 1]);
+	sg_unmark_end(&work->dst[TXREC_SG - 1]);
+	tlsrec_crypt_init(&work->crypt);
+	return work;
+}
+
+/**
+ * txwork_put() - there is nothing in it any more
+ * @work: of txwork_get()
+ */
+void txwork_put(struct tlsrec_work *work)
+{
+	if (this_cpu_cmpxchg(work_cache, NULL, work))
+		kfree_sensitive(work);
+}
+
+void txwork_exit(void)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		kfree_sensitive(per_cpu(work_cache, cpu));
+}
