@@ -17,7 +17,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#include "kusers/kmod/tlsrec_kuser.h"
+#include "../kusers/kmod/tlsrec_kuser.h"
 
 #define ROOM 100000
 

@@ -12,7 +12,7 @@
 #include <sys/utsname.h>
 #include <sys/wait.h>
 
-#include "kusers/kmod/tlsrec_kuser.h"
+#include "../kusers/kmod/tlsrec_kuser.h"
 
 #ifndef MSG_SPLICE_PAGES
 #define MSG_SPLICE_PAGES 0x8000000
