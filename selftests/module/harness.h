@@ -40,6 +40,23 @@
 	TT_VARIANT(fixture, tls13_gcm256_ip4, TT_IP4, TLS_1_3_VERSION, TLS_CIPHER_AES_GCM_256);	\
 	TT_VARIANT(fixture, tls13_gcm256_ip6, TT_IP6, TLS_1_3_VERSION, TLS_CIPHER_AES_GCM_256)
 
+/*
+ * The fixture of one of several programs that share it: its data is struct KIND, which KIND_open and KIND_close, in
+ * KIND_common.c, make and end. FIXTURE_DATA is that struct in all of them, so that their helpers can have it.
+ */
+#define TT_FIXTURE(fixture, kind)									\
+	FIXTURE(fixture);										\
+	FIXTURE_VARIANT(fixture) { TT_VARIANT_FIELDS; };						\
+	FIXTURE_SETUP(fixture)										\
+	{												\
+		if (!kind##_open(self, variant->family, variant->version, variant->cipher))		\
+			SKIP(return, "this kernel has no %s", tt_cipher(variant->cipher)->name);	\
+	}												\
+	FIXTURE_TEARDOWN(fixture)									\
+	{												\
+		kind##_close(self);									\
+	}
+
 /* a system call that must fail with this errno */
 #define EXPECT_ERR(err, call) EXPECT_ERR_AT(err, call, 0)
 

@@ -7,6 +7,7 @@
 #include <net/if.h>
 #include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <openssl/evp.h>
 
@@ -759,6 +760,30 @@ int tt_poll(int fd, short events, int ms)
 	int n = poll(&p, 1, ms);
 
 	return n > 0 ? p.revents : n;
+}
+
+int tt_pending(int fd)
+{
+	int n = -1;
+
+	TT_MUST(ioctl(fd, FIONREAD, &n) == 0);
+	return n;
+}
+
+void tt_reset(int fd)
+{
+	struct linger lg = { 1, 0 };
+
+	TT_MUST(setsockopt(fd, SOL_SOCKET, SO_LINGER, &lg, sizeof(lg)) == 0);
+	close(fd);
+}
+
+int tt_child_status(pid_t pid)
+{
+	int st = -1;
+
+	waitpid(pid, &st, 0);
+	return WIFEXITED(st) ? WEXITSTATUS(st) : 100 + WTERMSIG(st);
 }
 
 uint64_t tt_bytes_received(int fd)

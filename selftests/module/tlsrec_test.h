@@ -165,6 +165,12 @@ int tt_netns(void);
 long tt_counter(const char *name);
 
 int tt_poll(int fd, short events, int ms);
+/* bytes that could be read, from a socket or a pipe */
+int tt_pending(int fd);
+/* close with a reset */
+void tt_reset(int fd);
+/* wait for a child: its exit status, or 100 and the signal that ended it */
+int tt_child_status(pid_t pid);
 uint64_t tt_bytes_received(int fd);
 void tt_wait_received(int fd, uint64_t bytes);
 void tt_nonblock(int fd, bool on);
