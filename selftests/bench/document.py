@@ -7,7 +7,6 @@ import profile_groups
 from report import FIRST, HEADINGS, PEERS, TITLES, WHAT, Kernel, cells, has_vaes, number, ratio, size_of
 
 TRANSMIT = ["sendfile", "send-64k", "send-16k", "send-4k", "send-1k", "send-64"]
-SERIES = ["6.1", "6.12", "7.2"]
 
 # What a number on each kernel is to be, at most or at least; what is aimed at; and other limits for some kernels.
 Asked = collections.namedtuple("Asked", "part what value sign required aim otherwise", defaults=[{}])
@@ -110,9 +109,11 @@ def verdict(asked, values):
 def against_what_was_asked(parts):
     rows = []
     known = {part: by_kernel(part, data) for part, data in parts.items()}
+    names = sorted({name for part in {a.part for a in ASKED} for name in known.get(part, {})},
+                   key=lambda name: [int(n) for n in name.split(".")])
     for asked in ASKED:
         kernels = known.get(asked.part, {})
-        values = {name: asked.value(kernels[name]) if name in kernels else None for name in SERIES}
+        values = {name: asked.value(kernels[name]) if name in kernels else None for name in names}
         digits = 0 if asked.required >= 100 else 2
         limits = f"{asked.sign} {asked.required:,.{digits}f}"
         limits += "".join(f" ({name}: {limit:.{digits}f})" for name, limit in asked.otherwise.items())
@@ -120,7 +121,7 @@ def against_what_was_asked(parts):
                      f"{asked.sign} {asked.aim:,.{digits}f}" if asked.aim else "-", verdict(asked, values)])
     return ["## Against what was asked for", "",
             "*Yes*: required on each kernel that was measured; *aim*: what was aimed at, too.", "",
-            *table(["", *(f"Linux {name}" for name in SERIES), "required", "aim", "met"], rows)]
+            *table(["", *(f"Linux {name}" for name in names), "required", "aim", "met"], rows)]
 
 
 INTRODUCTION = """<!-- SPDX-License-Identifier: MIT -->

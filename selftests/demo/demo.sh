@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # The demonstration: an unmodified curl downloads a file that a kernel encrypted, and the other way round.
 #
-#	demo.sh			in a virtual machine with Debian's Linux 6.12 (KERNEL=6.1 or 7.2 for others)
+#	demo.sh			in a virtual machine with Debian's Linux 6.12 (KERNEL=6.1 or newest for others)
 #	NATIVE=1 demo.sh	on this machine: loads the module into the running kernel
 set -euo pipefail
 # shellcheck source=../vm/lib.sh

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # guest: -r trixie -p replace_tls=1 -M 2048 -t 900
-# kernels: 6.12 7.2
+# kernels: 6.12 newest
 #
 # Chromium without a window as the client of nginx with KTLS: a page fetches a large file over both
 # versions of TLS and shows the hashes of what came.

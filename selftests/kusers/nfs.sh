@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # guest: -r trixie -p replace_tls=1 -M 2048
-# kernels: 6.12 7.2
+# kernels: 6.12 newest
 # NFS over TLS: the kernel's server and its client, tlshd for the handshakes, records by whoever is ULP "tls".
 # shellcheck disable=SC2317,SC2086 # functions are called by check; numbers and names have no spaces
 # shellcheck source=lib.sh

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # guest: -r trixie -p replace_tls=1 -M 2048
-# kernels: 6.12 7.2
+# kernels: 6.12 newest
 # NVMe over TCP with TLS: the kernel's target and its host, tlshd for the handshakes with a pre-shared key, records by
 # whoever is ULP "tls". The host reads with read_sock, the target with recvmsg; both send pages and replace the socket's
 # callbacks.

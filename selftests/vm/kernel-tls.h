@@ -12,7 +12,7 @@
 /*
  * The copies of 6.1 and 6.12 do not compile alone: their tests of key updates call a
  * function with four parameters that is defined with three. The fourth says which key,
- * as in 7.2: 0 is the one that the function sets, others are made here.
+ * as in later ones: 0 is the one that the function sets, others are made here.
  */
 #ifdef FOURTH_PARAMETER
 #define tls_crypto_info_init(...) \

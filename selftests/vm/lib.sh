@@ -9,7 +9,8 @@ BUILD=$TOP/build
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/tlsrec
 # Where depmod is; not every user looks there.
 PATH=$PATH:/usr/sbin:/sbin
-STOCK_KERNELS="6.1 6.12 7.2"
+# trixie-backports has kernels of this series for some time after it has a newer one.
+OLDER_SERIES=7.2
 GUEST_ROOTS="bookworm trixie"
 
 say() { printf '%s\n' "$*" >&2; }
@@ -26,13 +27,14 @@ as_root() {
 	fi
 }
 
-# A kernel is known by its series (6.12) on the command line; these say which
-# Debian release it comes from, and what its packages are called there.
+# A kernel is known by its series (6.12) on the command line, and newest is whatever
+# is newest in trixie-backports; they are those for virtual machines (cloud), and with
+# -generic the other ones. This says which build root has its headers.
 suite_of() {
 	case $1 in
-	6.1|6.12|debug) echo bookworm ;;
-	7.2) echo trixie ;;
-	*) die "unknown kernel '$1' (known: $STOCK_KERNELS debug)" ;;
+	6.1 | 6.1-generic | 6.12 | debug) echo bookworm ;;
+	newest | newest-generic | [0-9]*.[0-9]*) echo trixie ;;
+	*) die "unknown kernel '$1' (known: 6.1 6.12 newest debug)" ;;
 	esac
 }
 
@@ -42,21 +44,53 @@ digest() { cat "$@" | sha256sum | cut -c1-12; }
 
 root_dir() { echo "$CACHE/root-$1-$(digest "$VM/packages/build-$1")"; }
 guest_image() { echo "$CACHE/guest-$1-$(digest "$VM/packages/guest-$1").squashfs"; }
-# Stock kernels belong to the build root that has their headers.
+
+# What kernels a build root has headers of was written into it when it was made: name
+# and release, a line each, the newest first.
+root_kernels() { cat "$(root_dir "$1")/kernels"; }
+newest_kernel() { root_kernels trixie | awk '$1 !~ /-/ { print $1; exit }'; }
+# All of them, known when there are build roots: 6.1, 6.12, the newest, and last the
+# older one while the archive has it.
+stock_kernels() {
+	echo "6.1 6.12 $(root_kernels trixie | awk '$1 !~ /-/ { print $1 }' | paste -sd' ')"
+}
+# series_of NAME: of a kernel whose build root is there.
+series_of() {
+	local series=$1
+	[[ $series != newest* ]] || series=$(newest_kernel)${series#newest}
+	[ "$series" = debug ] || kernel_release "$series" >/dev/null
+	echo "$series"
+}
+kernel_release() {
+	local suite
+	if [ "$1" = debug ]; then
+		cat "$(kernel_dir debug)/release"
+		return
+	fi
+	suite=$(suite_of "$1")
+	root_kernels "$suite" | awk -v s="$1" '$1 == s { print $2; found = 1 } END { exit !found }' ||
+		die "there is no Linux $1: Debian $suite had $(root_kernels "$suite" |
+			sed 's/ .*//' | paste -sd' ') when its build root was made"
+}
 kernel_dir() {
-	local root
-	case $1 in
-	debug)
+	local release
+	if [ "$1" = debug ]; then
 		echo "$CACHE/kernel-debug-$(source_version 6.12)-gcc$(root_version bookworm gcc)-$(
 			digest "$VM/debug.config")"
-		;;
-	*)
-		root=$(root_dir "$(suite_of "$1")")
-		echo "$CACHE/kernel-$1-${root##*-}-$(digest "$VM/guest/modules")"
-		;;
-	esac
+	else
+		release=$(kernel_release "$1")
+		echo "$CACHE/kernel-$release-$(digest "$VM/guest/modules")"
+	fi
 }
-kernel_release() { cat "$(kernel_dir "$1")/release"; }
+# Which they are, in a line.
+kernels_in_words() {
+	local series words=''
+	for series in $(stock_kernels); do
+		words+=", $(source_version "$series" | sed 's/[-~].*//')"
+		[ "$series" != "$(newest_kernel)" ] || words+=" (newest)"
+	done
+	echo "Linux ${words#, }"
+}
 
 # root_version SUITE PACKAGE: of a package in a build root.
 root_version() {
@@ -65,7 +99,7 @@ root_version() {
 }
 # A kernel's source is that of its headers. Of 6.12 there is all, of the others what
 # is wanted of them.
-source_version() { root_version "$(suite_of "$1")" "linux-headers-$1.*-common"; }
+source_version() { root_version "$(suite_of "$1")" "linux-headers-${1%-generic}.*-common"; }
 source_dir() {
 	case $1 in
 	6.12) echo "$CACHE/linux-source-$(source_version 6.12)" ;;
@@ -79,11 +113,12 @@ ciphers_dir() {
 
 # in_root SUITE COMMAND...: runs a command in a build root, as the calling user,
 # in the current directory; the repository and the cache are where they are
-# outside. The mounts are in a namespace of their own and vanish with it, except
+# outside. IN_ROOT_AS=0:0 before it: as root. The mounts are in a namespace of their own and vanish with it, except
 # where that cannot be kept private, in a chroot: there they are undone.
 in_root() {
-	local root
+	local root who
 	root=$(root_dir "$1")
+	who=${IN_ROOT_AS:-$(id -u):$(id -g)}
 	shift
 	# shellcheck disable=SC2016  # expanded by the inner shell
 	as_root unshare --mount --propagation unchanged bash -c '
@@ -105,7 +140,7 @@ in_root() {
 		"$@" || status=$?
 		umount "$root$top" "$root$cache" "$root/proc"
 		exit $status
-	' in_root "$root" "$(id -u):$(id -g)" "$PWD" "$TOP" "$CACHE" "$@"
+	' in_root "$root" "$who" "$PWD" "$TOP" "$CACHE" "$@"
 }
 
 # emulator: the command for QEMU, a word a line. It is trixie's where the rig has that:
