@@ -33,8 +33,9 @@ as_root() {
 suite_of() {
 	case $1 in
 	6.1 | 6.1-generic | 6.12 | debug) echo bookworm ;;
+	arm64) echo bookworm-arm64 ;;
 	newest | newest-generic | [0-9]*.[0-9]*) echo trixie ;;
-	*) die "unknown kernel '$1' (known: 6.1 6.12 newest debug)" ;;
+	*) die "unknown kernel '$1' (known: 6.1 6.12 newest debug arm64)" ;;
 	esac
 }
 
@@ -99,13 +100,19 @@ root_version() {
 }
 # A kernel's source is that of its headers. Of 6.12 there is all, of the others what
 # is wanted of them.
-source_version() { root_version "$(suite_of "$1")" "linux-headers-${1%-generic}.*-common"; }
+source_version() {
+	local series=${1%-generic}
+	[ "$series" != arm64 ] || series=6.12
+	root_version "$(suite_of "$1")" "linux-headers-$series.*-common"
+}
 source_dir() {
 	case $1 in
-	6.12) echo "$CACHE/linux-source-$(source_version 6.12)" ;;
+	6.12 | arm64) echo "$CACHE/linux-source-$(source_version 6.12)" ;;
 	*) echo "$CACHE/linux-parts-$(source_version "$1")" ;;
 	esac
 }
+# What make is told where a kernel is not of this machine's architecture.
+cross() { [ "$1" != arm64 ] || echo ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu-; }
 # The ciphers of a kernel that Debian did not build.
 ciphers_dir() {
 	echo "$CACHE/ciphers-$1-$(source_version "$1")-$(digest "$VM/guest/ciphers")"
@@ -143,17 +150,17 @@ in_root() {
 	' in_root "$root" "$who" "$PWD" "$TOP" "$CACHE" "$@"
 }
 
-# emulator: the command for QEMU, a word a line. It is trixie's where the rig has that:
+# emulator [ARCHITECTURE]: the command for QEMU, a word a line. It is trixie's where the rig has that:
 # with it the host's processor does a guest's AES, which spares most suites a third of
 # their time. It runs outside of its root, with its own libraries.
 emulator() {
-	local root
+	local root system=qemu-system-${1:-x86_64}
 	root=$(root_dir trixie-qemu)
 	if [ -e "$root/.complete" ]; then
 		printf '%s\n' "$root/lib64/ld-linux-x86-64.so.2" \
-			--library-path "$root/usr/lib/x86_64-linux-gnu" "$root/usr/bin/qemu-system-x86_64" \
+			--library-path "$root/usr/lib/x86_64-linux-gnu" "$root/usr/bin/$system" \
 			-L "$root/usr/share/qemu" -L "$root/usr/share/seabios"
 	else
-		echo qemu-system-x86_64
+		echo "$system"
 	fi
 }
