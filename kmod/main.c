@@ -8,6 +8,7 @@
 
 #include "buf.h"
 #include "idle.h"
+#include "replace.h"
 #include "stats.h"
 #include "tlsrec.h"
 #include "txwork.h"
@@ -16,11 +17,7 @@
 static bool replace_tls;
 module_param(replace_tls, bool, 0444);
 MODULE_PARM_DESC(replace_tls,
-		 "also answer to the ULP name \"tls\" when the in-tree module is not loaded");
-
-/* The name "tls" is ours, and so is its file. */
-static bool have_tls;
-static bool have_tls_stat;
+		 "also answer to the ULP name \"tls\", and do not let in the in-tree module");
 
 /* Say what will encrypt: a slow driver must not go unnoticed. */
 static int announce(void)
@@ -43,25 +40,6 @@ static int announce(void)
 	return 0;
 }
 
-/*
- * Take the in-tree module's name and its file in /proc/net. With the file
- * taken the in-tree module fails to load, which is what we want: it does not
- * expect that its name is, and would unregister what it never registered.
- */
-static void replace_in_tree(void)
-{
-	if (tlsrec_ulp_register_tls()) {
-		pr_warn("replace_tls: the in-tree module has the name tls already; unload it and load tlsrec again\n");
-		return;
-	}
-
-	have_tls = true;
-	have_tls_stat = !tlsrec_stats_init_tls();
-	if (!have_tls_stat)
-		pr_warn("replace_tls: no memory for /proc/net/tls_stat\n");
-	pr_info("in the place of tls\n");
-}
-
 static int __init tlsrec_init(void)
 {
 	int err;
@@ -75,14 +53,22 @@ static int __init tlsrec_init(void)
 	err = tlsrec_stats_init();
 	if (err)
 		goto err_pool;
-	/* From here on there may be sockets: nothing below fails. */
+	/*
+	 * A name brings sockets, and with sockets we cannot go back. Nobody
+	 * else has the name "tlsrec", so that one comes last.
+	 */
+	if (replace_tls) {
+		err = tlsrec_replace_in_tree();
+		if (err)
+			goto err_stats;
+	}
 	err = tlsrec_ulp_register();
 	if (err)
-		goto err_stats;
-	if (replace_tls)
-		replace_in_tree();
+		goto err_replace;
 	return 0;
 
+err_replace:
+	tlsrec_replace_end();
 err_stats:
 	tlsrec_stats_exit();
 err_pool:
@@ -92,10 +78,7 @@ err_pool:
 
 static void __exit tlsrec_exit(void)
 {
-	if (have_tls_stat)
-		tlsrec_stats_exit_tls();
-	if (have_tls)
-		tlsrec_ulp_unregister_tls();
+	tlsrec_replace_end();
 	tlsrec_ulp_unregister();
 	tlsrec_idle_exit();
 	tlsrec_stats_exit();

@@ -240,10 +240,9 @@ static struct tcp_ulp_ops ulp_ops = {
 	.get_info_size	= get_info_size,
 };
 
-/* The same under the in-tree module's name. */
+/* The same under the in-tree module's name; for whom, see replace.c. */
 static struct tcp_ulp_ops ulp_ops_tls = {
 	.name		= "tls",
-	.owner		= THIS_MODULE,
 	.init		= ulp_init,
 	.get_info	= get_info,
 	.get_info_size	= get_info_size,
@@ -259,9 +258,9 @@ void tlsrec_ulp_unregister(void)
 	tcp_unregister_ulp(&ulp_ops);
 }
 
-/* Return: 0, or -EEXIST when the in-tree module is there. */
-int tlsrec_ulp_register_tls(void)
+int tlsrec_ulp_register_tls(struct module *owner)
 {
+	ulp_ops_tls.owner = owner;
 	return tcp_register_ulp(&ulp_ops_tls);
 }
 
