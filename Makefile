@@ -4,6 +4,9 @@
 
 PREFIX ?= /usr/local
 KDIR ?= /lib/modules/$(shell uname -r)/build
+MODLIB = $(INSTALL_MOD_PATH)/lib/modules/$(shell cat $(KDIR)/include/config/kernel.release)
+# The module tls.ko, for the place of the in-tree one.
+DROP_IN := $(CURDIR)/kmod/tls
 KERNEL ?= 6.12
 BUILD := $(CURDIR)/build
 USER_DIRS := $(patsubst %/Makefile,%,$(wildcard userspace/Makefile tools/Makefile))
@@ -25,8 +28,16 @@ no-headers: user
 		"of your kernel, on Debian linux-headers-$(shell uname -r))."
 endif
 
-modules modules_install:
+modules:
 	$(MAKE) -C $(KDIR) M=$(CURDIR) $@
+	$(MAKE) -C $(KDIR) M=$(DROP_IN) KBUILD_EXTRA_SYMBOLS=$(CURDIR)/Module.symvers $@
+
+# A tls.ko that was installed before is renewed: it fits its own tlsrec.ko.
+modules_install: TLS ?= $(if $(wildcard $(MODLIB)/updates/tls.ko*),1)
+modules_install:
+	@[ "$(TLS)" != 1 ] || $(DROP_IN)/symbols $(KDIR) $(DROP_IN)
+	$(MAKE) -C $(KDIR) M=$(CURDIR) $@
+	@[ "$(TLS)" != 1 ] || $(MAKE) -C $(KDIR) M=$(DROP_IN) INSTALL_MOD_DIR=updates $@
 
 # One after the other: the command links with the library.
 user:
@@ -38,7 +49,8 @@ install: user
 
 clean:
 	rm -rf $(BUILD)
-	@[ ! -e $(KDIR)/Makefile ] || $(MAKE) -C $(KDIR) M=$(CURDIR) clean
+	@[ ! -e $(KDIR)/Makefile ] || { $(MAKE) -C $(KDIR) M=$(DROP_IN) clean && \
+		$(MAKE) -C $(KDIR) M=$(CURDIR) clean; }
 
 demo:
 	@NATIVE=$(NATIVE) selftests/demo/demo.sh
@@ -73,7 +85,8 @@ vm-shell:
 help:
 	@echo "make                    the module for the running kernel, libtlsrec, the command"
 	@echo "make modules            the module only (KDIR=... for another kernel)"
-	@echo "make modules_install    installs the module for the running kernel"
+	@echo "make modules_install    installs the module for the running kernel (TLS=1: and a module"
+	@echo "                        tls, which is loaded in the place of the kernel's own)"
 	@echo "make install            installs library, header, command, man pages (PREFIX, DESTDIR)"
 	@echo "make demo               an unmodified curl downloads what a kernel encrypted, in a"
 	@echo "                        virtual machine (NATIVE=1: on this machine)"
