@@ -4,9 +4,11 @@
 
 PREFIX ?= /usr/local
 KDIR ?= /lib/modules/$(shell uname -r)/build
-MODLIB = $(INSTALL_MOD_PATH)/lib/modules/$(shell cat $(KDIR)/include/config/kernel.release)
-# The module tls.ko, for the place of the in-tree one.
+MODLIB = $(INSTALL_MOD_PATH)/lib/modules/$(shell cut -d '"' -f 2 $(KDIR)/include/generated/utsrelease.h)
+# The module tls.ko, for the place of the in-tree one. One that was installed before is
+# renewed, for it fits only its own tlsrec.ko.
 DROP_IN := $(CURDIR)/kmod/tls
+TLS ?= $(if $(wildcard $(MODLIB)/updates/tls.ko*),1)
 KERNEL ?= 6.12
 BUILD := $(CURDIR)/build
 USER_DIRS := $(patsubst %/Makefile,%,$(wildcard userspace/Makefile tools/Makefile))
@@ -32,8 +34,6 @@ modules:
 	$(MAKE) -C $(KDIR) M=$(CURDIR) $@
 	$(MAKE) -C $(KDIR) M=$(DROP_IN) KBUILD_EXTRA_SYMBOLS=$(CURDIR)/Module.symvers $@
 
-# A tls.ko that was installed before is renewed: it fits its own tlsrec.ko.
-modules_install: TLS ?= $(if $(wildcard $(MODLIB)/updates/tls.ko*),1)
 modules_install:
 	@[ "$(TLS)" != 1 ] || $(DROP_IN)/symbols $(KDIR) $(DROP_IN)
 	$(MAKE) -C $(KDIR) M=$(CURDIR) $@
