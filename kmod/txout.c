@@ -69,6 +69,43 @@ void txout_uncork(struct sock *sk, struct tlsrec_tx *tx)
 	}
 }
 
+/* A segment that was not full is on its way: Nagle's algorithm holds the next. */
+static bool nagle_holds(const struct tcp_sock *tp)
+{
+	return after(tp->snd_sml, tp->snd_una) &&
+	       !after(tp->snd_sml, tp->snd_nxt);
+}
+
+/*
+ * Nagle's algorithm is about who writes little at a time, and knows him by ends
+ * of messages, segments that are not full. TCP makes such segments of the middle
+ * of a message, too: a packet has room for MAX_SKB_FRAGS pieces, which are pages
+ * at most, and records do not fill theirs. It would hold the end of the message
+ * back until the peer, who lacks it, acknowledges the middle. So it is off while
+ * a message goes to TCP, unless an earlier end is on its way. Returns whether.
+ */
+static bool nagle_off(struct tcp_sock *tp)
+{
+	if (tp->nonagle & (TCP_NAGLE_OFF | TCP_NAGLE_CORK) || nagle_holds(tp))
+		return false;
+	tp->nonagle |= TCP_NAGLE_OFF;
+	return true;
+}
+
+/*
+ * On again, after nagle_off(); @end is where tp->snd_sml was, and the end of the
+ * message is with TCP unless there is @more.
+ */
+static void nagle_on(struct tcp_sock *tp, u32 end, bool more)
+{
+	tp->nonagle &= ~TCP_NAGLE_OFF;
+	if (tp->snd_sml != tp->write_seq)
+		tp->snd_sml = end;
+	/* What windows have stopped, nothing else is to stop afterwards. */
+	if (!more && tp->snd_nxt != tp->write_seq)
+		tp->nonagle |= TCP_NAGLE_PUSH;
+}
+
 /*
  * Hand the batch to TCP, without waiting. Returns 0 when all of it was taken,
  * else a negative errno with the rest kept.
@@ -77,16 +114,21 @@ int txout_push(struct sock *sk, struct tlsrec_tx *tx, int flags)
 {
 	bool splice = flags & MSG_SPLICE_PAGES;
 	struct tlsrec_work *work = tx->work;
+	struct tcp_sock *tp = tcp_sk(sk);
 	bool held = tx->turn.held;
+	u32 end = tp->snd_sml;
+	bool nagle, more;
 	int ret = 0;
 
 	flags &= MSG_MORE | TLSREC_MSG_NOTLAST;
+	more = flags;
 	txout_uncork(sk, tx);
 	/* Who waits, and who gets a signal, is decided by the caller. */
 	flags |= MSG_DONTWAIT | MSG_NOSIGNAL;
 
 	/* TCP reports free space from inside of this, too. */
 	tx->turn.held = true;
+	nagle = nagle_off(tp);
 	while (work->out_bytes) {
 		ret = tlsrec_push_pages(sk, work->out + work->out_first,
 					work->out_nr - work->out_first,
@@ -95,6 +137,8 @@ int txout_push(struct sock *sk, struct tlsrec_tx *tx, int flags)
 			break;
 		out_advance(work, ret);
 	}
+	if (nagle)
+		nagle_on(tp, end, more || work->out_bytes);
 	tx->turn.held = held;
 
 	if (work->out_bytes)
