@@ -67,22 +67,35 @@ static inline bool tlsrec_frags_readable(const struct sk_buff *skb)
  * kernel.
  */
 
-/* proto.recvmsg of int @fn(sk, msg, len, flags) */
+/* The last argument of proto.recvmsg, for its error queue */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(7, 0, 0)
-#define TLSREC_RECVMSG_WRAPPER(name, fn)				\
-static int name(struct sock *sk, struct msghdr *msg, size_t len,	\
-		int flags, int *addr_len)				\
-{									\
-	return fn(sk, msg, len, flags);					\
-}
+#define TLSREC_ADDR_LEN(...)	, __VA_ARGS__ addr_len
 #else
+#define TLSREC_ADDR_LEN(...)
+#endif
+
+/* proto.recvmsg of int @fn(sk, msg, len, flags) */
 #define TLSREC_RECVMSG_WRAPPER(name, fn)				\
 static int name(struct sock *sk, struct msghdr *msg, size_t len,	\
-		int flags)						\
+		int flags TLSREC_ADDR_LEN(int *))			\
 {									\
 	return fn(sk, msg, len, flags);					\
 }
-#endif
+
+/* That of @base(sk), then @end(sk, flags), if @begin(sk, flags); else of @fn */
+#define TLSREC_RECVMSG_BETWEEN(name, begin, end, base, fn)		\
+static int name(struct sock *sk, struct msghdr *msg, size_t len,	\
+		int flags TLSREC_ADDR_LEN(int *))			\
+{									\
+	int ret;							\
+									\
+	if (!begin(sk, flags))						\
+		return fn(sk, msg, len, flags);				\
+	ret = base(sk)->recvmsg(sk, msg, len,				\
+				flags TLSREC_ADDR_LEN());		\
+	end(sk, flags);							\
+	return ret;							\
+}
 
 /* proto.ioctl of int @inq(sk), for SIOCINQ; the others are of @base(sk) */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)

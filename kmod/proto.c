@@ -15,11 +15,13 @@ enum { FAMILY_V4, FAMILY_V6, NR_FAMILIES };
 /**
  * struct family - protos of an address family
  * @base: TCP's own, %NULL until the first socket of the family came
+ * @base_ops: likewise
  * @prot: indexed by whether TLS_TX is set and whether TLS_RX is
  * @ops: likewise
  */
 struct family {
 	struct proto		*base;
+	const struct proto_ops	*base_ops;
 	struct proto		prot[2][2];
 	struct proto_ops	ops[2][2];
 };
@@ -44,12 +46,22 @@ const struct proto *tlsrec_base_proto(const struct sock *sk)
 	return smp_load_acquire(&family_of(sk)->base);
 }
 
+/**
+ * tlsrec_base_ops() - likewise
+ * @sk: a socket that is ours, so that its family's are known
+ */
+const struct proto_ops *tlsrec_base_ops(const struct sock *sk)
+{
+	return family_of(sk)->base_ops;
+}
+
 static void family_fill(struct family *f, const struct proto *base,
 			const struct proto_ops *base_ops,
 			tlsrec_proto_fill fill)
 {
 	int tx, rx;
 
+	f->base_ops = base_ops;
 	for (tx = 0; tx < 2; tx++) {
 		for (rx = 0; rx < 2; rx++) {
 			struct proto *prot = &f->prot[tx][rx];

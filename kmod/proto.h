@@ -10,6 +10,7 @@ typedef void (*tlsrec_proto_fill)(struct proto *prot, struct proto_ops *ops,
 				  bool tx, bool rx);
 
 const struct proto *tlsrec_base_proto(const struct sock *sk);
+const struct proto_ops *tlsrec_base_ops(const struct sock *sk);
 int tlsrec_proto_build(struct sock *sk, tlsrec_proto_fill fill);
 void tlsrec_update_proto(struct sock *sk, const struct tlsrec_ctx *ctx);
 bool tlsrec_in_sockmap(const struct sock *sk);

@@ -2,6 +2,7 @@
 /* Socket options of the SOL_TLS level. */
 
 #include "compat.h"
+#include "early.h"
 #include "idle.h"
 #include "proto.h"
 #include "rxrec.h"
@@ -68,6 +69,12 @@ static void take_direction(struct sock *sk, struct tlsrec_ctx *ctx, bool tx)
 	tlsrec_stat_add(sk, tx ? TLSREC_CURR_TX_SW : TLSREC_CURR_RX_SW, 1);
 }
 
+/* May the first key come? Not before TCP has ended what it was asked for. */
+static int may_begin(struct sock *sk, bool tx)
+{
+	return (tx ? early_writer(sk) : early_reader(sk)) ? -EBUSY : 0;
+}
+
 /* May another key follow this one (RFC 8446 4.6.3)? @err is the direction's. */
 static int may_update(const struct tlsrec_key *key, int err)
 {
@@ -108,7 +115,8 @@ static int set_key(struct sock *sk, sockptr_t optval, unsigned int optlen,
 	if (sockptr_is_null(optval) || optlen < sizeof(struct tls_crypto_info))
 		return -EINVAL;
 
-	err = update ? may_update(key, tx ? ctx->tx.err : ctx->rx.err) : 0;
+	err = update ? may_update(key, tx ? ctx->tx.err : ctx->rx.err) :
+		       may_begin(sk, tx);
 	if (!err)
 		err = fetch_info(optval, optlen, update ? key : other, info);
 	if (!err)
@@ -281,7 +289,9 @@ static void drop_our_cork(struct sock *sk, int level, int optname)
  *
  * Return: 0; -EINVAL (bad version, cipher, length or value, or not those of the
  * other direction or the key before), -EFAULT, -EBUSY (a second key under TLS
- * 1.2, or a record is open whose size would have to change), -EMSGSIZE or
+ * 1.2; a send() or recv() of another thread on the TCP socket has not ended, and
+ * would send plaintext behind the first key, or take ciphertext: let it end, and
+ * try again; or a record is open whose size would have to change), -EMSGSIZE or
  * -EBADMSG (the direction has failed already), -ENOENT (the kernel has no such
  * algorithm), -ENOMEM, -ENOPROTOOPT.
  */
@@ -320,17 +330,18 @@ int tlsrec_setsockopt(struct sock *sk, int level, int optname,
 }
 
 /* Would take ciphertext from under the record layer. */
-static bool drains_tcp(struct sock *sk, int level, int optname)
+static int zerocopy_receive(struct sock *sk, char __user *optval,
+			    int __user *optlen)
 {
-	bool drains;
+	int err;
 
-	if (level != SOL_TCP || optname != TCP_ZEROCOPY_RECEIVE)
-		return false;
-
-	lock_sock(sk);
-	drains = tlsrec_ctx(sk)->rx.key.cipher;
-	release_sock(sk);
-	return drains;
+	if (!early_read_begin(sk, 0))
+		return -EOPNOTSUPP;
+	err = tlsrec_base_proto(sk)->getsockopt(sk, SOL_TCP,
+						TCP_ZEROCOPY_RECEIVE, optval,
+						optlen);
+	early_read_end(sk, 0);
+	return err;
 }
 
 /**
@@ -351,8 +362,8 @@ int tlsrec_getsockopt(struct sock *sk, int level, int optname,
 	struct tlsrec_ctx *ctx;
 	int err, len;
 
-	if (drains_tcp(sk, level, optname))
-		return -EOPNOTSUPP;
+	if (level == SOL_TCP && optname == TCP_ZEROCOPY_RECEIVE)
+		return zerocopy_receive(sk, optval, optlen);
 	drop_our_cork(sk, level, optname);
 	if (level != SOL_TLS)
 		return tlsrec_base_proto(sk)->getsockopt(sk, level, optname,

@@ -65,6 +65,7 @@ struct tlsrec_tx {
  *	by poll
  * @handshake: place in the peer's handshake messages, under TLS 1.3
  * @expired: a KeyUpdate has come; what follows needs a new key
+ * @early: calls of TCP's that began with the ULP set and no key, see early.c
  * @err: sticky negative errno, reported once everything before it was read
  * @err_reported: @err was returned to a reader
  * @no_pad: value of TLS_RX_EXPECT_NO_PAD
@@ -82,6 +83,7 @@ struct tlsrec_rx {
 	bool			expired;
 	bool			err_reported;
 	bool			no_pad;
+	unsigned int		early;
 	int			err;
 	void			(*saved_data_ready)(struct sock *sk);
 };

@@ -8,6 +8,7 @@
 #include <net/netlink.h>
 
 #include "compat.h"
+#include "early.h"
 #include "idle.h"
 #include "proto.h"
 #include "rx.h"
@@ -79,6 +80,8 @@ static void tlsrec_close(struct sock *sk, long timeout)
 }
 
 TLSREC_RECVMSG_WRAPPER(recvmsg, tlsrec_recvmsg)
+TLSREC_RECVMSG_BETWEEN(early_recvmsg, early_read_begin, early_read_end,
+		       tlsrec_base_proto, tlsrec_recvmsg)
 TLSREC_IOCTL_WRAPPER(ioctl, tlsrec_inq, tlsrec_base_proto)
 
 static void prot_add_tx(struct proto *prot)
@@ -117,12 +120,24 @@ static void ops_add_rx(struct proto_ops *ops)
 	ops->mmap = sock_no_mmap;
 }
 
+/* For a direction until it has a key. */
+static void add_early(struct proto *prot, struct proto_ops *ops)
+{
+	prot->sendmsg = tlsrec_early_sendmsg;
+	prot->recvmsg = early_recvmsg;
+	ops->splice_read = tlsrec_early_splice_read;
+#ifdef TLSREC_HAVE_SENDPAGE
+	prot->sendpage = tlsrec_early_sendpage;
+#endif
+}
+
 static void fill(struct proto *prot, struct proto_ops *ops, bool tx, bool rx)
 {
 	prot->setsockopt = tlsrec_setsockopt;
 	prot->getsockopt = tlsrec_getsockopt;
 	prot->disconnect = tlsrec_disconnect;
 	prot->close = tlsrec_close;
+	add_early(prot, ops);
 	if (tx) {
 		prot_add_tx(prot);
 		ops_add_tx(ops);
