@@ -339,8 +339,28 @@ def scale(data, plots):
     return lines
 
 
+def latency(data, _):
+    lines = ["## Request and answer", *prose(
+        "Milliseconds until an answer of as many bytes as the request has come, over loopback; TLS 1.3 with AES-GCM-128. Both ends",
+        "share one emulated processor, whose clock goes by instructions, a nanosecond each, and jumps over what it waits for: what",
+        "is above 40 had to wait for an acknowledgement that its receiver delayed. In brackets the worst round, where it had.")]
+    for name, rows in data["kernels"].items():
+        known = {((r["mtu"], r["nagle"], r["size"]), r["contender"]): r for r in rows}
+        table_rows = []
+        for key in dict.fromkeys(k for k, _ in known):
+            mtu, nagle, size = key
+            row = [f"MTU {mtu:,}, {'Nagle' if nagle else 'TCP_NODELAY'}, {size:,}"]
+            for contender in ("tcp", "tls", "tlsrec"):
+                found = known[key, contender]
+                row.append(f"{found['mean'] / 1e3:.3f}" + (f" ({found['worst'] / 1e3:.0f})" if found["worst"] > 30e3 else ""))
+            table_rows.append([*row, ratio(known[key, "tlsrec"]["mean"] / known[key, "tls"]["mean"])])
+        lines += ["", f"### Linux {name}", "", *table(["", *(TITLES[c] for c in ("tcp", "tls", "tlsrec")), "/ in-tree"], table_rows)]
+    return lines
+
+
 def markdown(parts, plots, notes):
     sections = [against_what_was_asked(parts), measured(parts)]
     sections += [section(parts[part], plots) for part, section in
-                 (("counts", counts), ("native", native), ("servers", servers), ("scale", scale)) if part in parts]
+                 (("counts", counts), ("native", native), ("servers", servers), ("scale", scale),
+                  ("latency", latency)) if part in parts]
     return "\n\n".join([INTRODUCTION.rstrip("\n"), *("\n".join(s) for s in sections), notes])
