@@ -67,34 +67,24 @@ static inline bool tlsrec_frags_readable(const struct sk_buff *skb)
  * kernel.
  */
 
-/* The last argument of proto.recvmsg, for its error queue */
+/* Parameters of proto.recvmsg, and a call of @prot's by one that has them */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(7, 0, 0)
-#define TLSREC_ADDR_LEN(...)	, __VA_ARGS__ addr_len
+#define TLSREC_RECVMSG_PARAMS(...)	__VA_ARGS__, int *addr_len
+#define TLSREC_RECVMSG(prot, sk, msg, len, flags)			\
+	((prot)->recvmsg(sk, msg, len, flags, addr_len))
 #else
-#define TLSREC_ADDR_LEN(...)
+#define TLSREC_RECVMSG_PARAMS(...)	__VA_ARGS__
+#define TLSREC_RECVMSG(prot, sk, msg, len, flags)			\
+	((prot)->recvmsg(sk, msg, len, flags))
 #endif
 
 /* proto.recvmsg of int @fn(sk, msg, len, flags) */
 #define TLSREC_RECVMSG_WRAPPER(name, fn)				\
-static int name(struct sock *sk, struct msghdr *msg, size_t len,	\
-		int flags TLSREC_ADDR_LEN(int *))			\
+static int name(TLSREC_RECVMSG_PARAMS(struct sock *sk,			\
+				      struct msghdr *msg, size_t len,	\
+				      int flags))			\
 {									\
 	return fn(sk, msg, len, flags);					\
-}
-
-/* That of @base(sk), then @end(sk, flags), if @begin(sk, flags); else of @fn */
-#define TLSREC_RECVMSG_BETWEEN(name, begin, end, base, fn)		\
-static int name(struct sock *sk, struct msghdr *msg, size_t len,	\
-		int flags TLSREC_ADDR_LEN(int *))			\
-{									\
-	int ret;							\
-									\
-	if (!begin(sk, flags))						\
-		return fn(sk, msg, len, flags);				\
-	ret = base(sk)->recvmsg(sk, msg, len,				\
-				flags TLSREC_ADDR_LEN());		\
-	end(sk, flags);							\
-	return ret;							\
 }
 
 /* proto.ioctl of int @inq(sk), for SIOCINQ; the others are of @base(sk) */

@@ -20,6 +20,7 @@
 
 #include "early.h"
 #include "proto.h"
+#include "rx.h"
 #include "rxfeed.h"
 #include "tx.h"
 #include "txpage.h"
@@ -135,6 +136,20 @@ int tlsrec_early_sendpage(struct sock *sk, struct page *page, int offset,
 	return ret;
 }
 #endif
+
+/* recvmsg() of a socket without a receive key, or with one meanwhile. */
+int tlsrec_early_recvmsg(TLSREC_RECVMSG_PARAMS(struct sock *sk,
+					       struct msghdr *msg, size_t len,
+					       int flags))
+{
+	int ret;
+
+	if (!early_read_begin(sk, flags))
+		return tlsrec_recvmsg(sk, msg, len, flags);
+	ret = TLSREC_RECVMSG(tlsrec_base_proto(sk), sk, msg, len, flags);
+	early_read_end(sk, flags);
+	return ret;
+}
 
 /**
  * tlsrec_early_splice_read() - splice() from a socket without a receive key

@@ -11,6 +11,9 @@ void early_read_end(struct sock *sk, int flags);
 bool early_reader(struct sock *sk);
 bool early_writer(const struct sock *sk);
 int tlsrec_early_sendmsg(struct sock *sk, struct msghdr *msg, size_t size);
+int tlsrec_early_recvmsg(TLSREC_RECVMSG_PARAMS(struct sock *sk,
+					       struct msghdr *msg, size_t len,
+					       int flags));
 ssize_t tlsrec_early_splice_read(struct socket *sock, loff_t *ppos,
 				 struct pipe_inode_info *pipe, size_t len,
 				 unsigned int flags);

@@ -80,8 +80,6 @@ static void tlsrec_close(struct sock *sk, long timeout)
 }
 
 TLSREC_RECVMSG_WRAPPER(recvmsg, tlsrec_recvmsg)
-TLSREC_RECVMSG_BETWEEN(early_recvmsg, early_read_begin, early_read_end,
-		       tlsrec_base_proto, tlsrec_recvmsg)
 TLSREC_IOCTL_WRAPPER(ioctl, tlsrec_inq, tlsrec_base_proto)
 
 static void prot_add_tx(struct proto *prot)
@@ -124,7 +122,7 @@ static void ops_add_rx(struct proto_ops *ops)
 static void add_early(struct proto *prot, struct proto_ops *ops)
 {
 	prot->sendmsg = tlsrec_early_sendmsg;
-	prot->recvmsg = early_recvmsg;
+	prot->recvmsg = tlsrec_early_recvmsg;
 	ops->splice_read = tlsrec_early_splice_read;
 #ifdef TLSREC_HAVE_SENDPAGE
 	prot->sendpage = tlsrec_early_sendpage;
