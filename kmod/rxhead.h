@@ -98,13 +98,13 @@ static inline int rxhead_size(struct sock *sk, struct tlsrec_rx *rx,
 
 /*
  * Will the window never open far enough for the rest of the record? While its
- * key is missing that is as it should be.
+ * key is missing, and behind an error, that is as it should be.
  */
 static inline bool rxhead_window_stuck(const struct sock *sk,
 				       const struct tlsrec_rx *rx,
 				       const struct rxq *q)
 {
-	return !rx->expired && rxq_avail(sk, q) &&
+	return !rx->expired && !rx->err && rxq_avail(sk, q) &&
 	       tcp_epollin_ready(sk, INT_MAX);
 }
 

@@ -172,7 +172,14 @@ int rxq_peek(const struct sock *sk, const struct rxq *q, void *to, u32 len)
  */
 void rxq_commit(struct sock *sk, struct rxq *q)
 {
+	struct tcp_sock *tp = tcp_sk(sk);
+
 	if (q->taken)
 		tcp_read_done(sk, q->taken);
 	*q = (struct rxq){ };
+	/* As TCP does where an urgent byte was read in line. */
+	if (unlikely(tp->urg_data) && after(tp->copied_seq, tp->urg_seq)) {
+		WRITE_ONCE(tp->urg_data, 0);
+		tcp_fast_path_check(sk);
+	}
 }
