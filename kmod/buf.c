@@ -115,25 +115,43 @@ struct tlsrec_buf *tlsrec_buf_get(gfp_t gfp)
 	return buf;
 }
 
+/* Room for @size bytes behind @before, which has nothing behind it, or %NULL. */
+static void *room_behind(struct tlsrec_buf *before, size_t size)
+{
+	struct page *page = virt_to_head_page(before);
+	size_t at = tlsrec_buf_data(before) + before->len - page_address(page);
+
+	at = ALIGN(at, __alignof__(*before));
+	if (at + size > page_size(page))
+		return NULL;
+	get_page(page);
+	return page_address(page) + at;
+}
+
 /**
- * tlsrec_buf_shrink() - little data in a large buffer: move it to a page
+ * tlsrec_buf_shrink() - let a record that stays take no more memory than it needs
  * @buf: a decrypted record, perhaps on a list
+ * @before: the one before it on that list, with nothing behind it in its
+ *	memory, or %NULL
  * @gfp: how to allocate
  *
  * Return: the buffer that is in its place now, which may be @buf.
  */
-struct tlsrec_buf *tlsrec_buf_shrink(struct tlsrec_buf *buf, gfp_t gfp)
+struct tlsrec_buf *tlsrec_buf_shrink(struct tlsrec_buf *buf,
+				     struct tlsrec_buf *before, gfp_t gfp)
 {
-	struct tlsrec_buf *small;
-	struct page *page;
+	size_t size = SMALL_DATA + buf->len;
+	struct tlsrec_buf *small = NULL;
 
-	if (!buf->order || buf->len > PAGE_SIZE - SMALL_DATA)
+	if (!buf->order)
 		return buf;
-	page = alloc_page(gfp | __GFP_NOWARN);
-	if (!page)
+	if (before)
+		small = room_behind(before, size);
+	if (!small && size <= PAGE_SIZE)
+		small = (void *)__get_free_page(gfp | __GFP_NOWARN);
+	if (!small)
 		return buf;
 
-	small = page_address(page);
 	small->order = 0;
 	small->type = buf->type;
 	small->off = SMALL_DATA;

@@ -13,12 +13,6 @@
 #include "rx.h"
 #include "rxcall.h"
 
-/* May a peek decrypt one more record ahead of what was read? */
-static bool may_read_ahead(const struct rx_call *call)
-{
-	return call->rx->plain_mem <= call->sk->sk_rcvbuf;
-}
-
 /**
  * struct rx_msg - what a recvmsg() has found so far
  * @msg: the program's
@@ -28,6 +22,7 @@ static bool may_read_ahead(const struct rx_call *call)
  * @eor: the last byte returned is the last of its record
  * @copied: bytes returned
  * @skip: with @peek, the last record that was looked at
+ * @ahead: with @peek, bytes that these records were in TCP's queue, at least
  */
 struct rx_msg {
 	struct msghdr		*msg;
@@ -37,6 +32,7 @@ struct rx_msg {
 	bool			eor;
 	size_t			copied;
 	struct tlsrec_buf	*skip;
+	size_t			ahead;
 };
 
 /*
@@ -70,6 +66,15 @@ static int msg_type(struct rx_msg *m, const struct tlsrec_buf *buf)
 	return 1;
 }
 
+/*
+ * May a peek decrypt one more record ahead of what is read? As long as it could
+ * be in TCP's queue beside those before it.
+ */
+static bool msg_may_look(const struct rx_call *call, const struct rx_msg *m)
+{
+	return !m->peek || m->ahead <= call->sk->sk_rcvbuf;
+}
+
 static struct tlsrec_buf *msg_next_buf(struct rx_call *call, struct rx_msg *m)
 {
 	struct list_head *plain = &call->rx->plain;
@@ -94,6 +99,7 @@ static int msg_copy(struct rx_call *call, struct rx_msg *m,
 	if (m->peek) {
 		rxrec_keep(call->rx, buf);
 		m->skip = rxrec_shrink(call->sk, call->rx, buf);
+		m->ahead += tlsrec_overhead(&call->rx->key.fmt) + m->skip->len;
 	} else if (whole) {
 		rxrec_drop(call->rx, buf);
 	} else {
@@ -116,7 +122,7 @@ static int rx_recv(struct rx_call *call, struct rx_msg *m, size_t len,
 	while (m->copied < len) {
 		buf = msg_next_buf(call, m);
 		if (!buf) {
-			if (m->peek && !may_read_ahead(call))
+			if (!msg_may_look(call, m))
 				return -EAGAIN;
 			buf = rxcall_next(call, m->copied, target);
 			if (IS_ERR_OR_NULL(buf))

@@ -155,7 +155,8 @@ static ssize_t take_actor(struct rx_call *call, struct tlsrec_buf *buf,
 			  void *arg)
 {
 	struct rx_actor *a = arg;
-	struct page *page = virt_to_page(buf);
+	struct page *page = virt_to_head_page(buf);
+	int off = tlsrec_buf_data(buf) - page_address(page);
 	struct sk_buff *skb;
 	ssize_t n;
 
@@ -163,7 +164,7 @@ static ssize_t take_actor(struct rx_call *call, struct tlsrec_buf *buf,
 	if (!skb)
 		return -ENOMEM;
 	get_page(page);
-	skb_add_rx_frag(skb, 0, page, buf->off, buf->len, tlsrec_buf_mem(buf));
+	skb_add_rx_frag(skb, 0, page, off, buf->len, tlsrec_buf_mem(buf));
 	n = a->actor(a->desc, skb, 0, buf->len);
 	consume_skb(skb);
 	return n;

@@ -207,9 +207,17 @@ static struct tlsrec_buf *rx_open_record(struct sock *sk, struct tlsrec_rx *rx)
 struct tlsrec_buf *rxrec_shrink(struct sock *sk, struct tlsrec_rx *rx,
 				struct tlsrec_buf *buf)
 {
+	struct tlsrec_buf *before = NULL;
+
+	if (!buf->order || rxrec_shared(rx, buf))
+		return buf;
+	if (!list_is_first(&buf->list, &rx->plain))
+		before = list_prev_entry(buf, list);
+
 	rx->plain_mem -= tlsrec_buf_mem(buf);
-	buf = tlsrec_buf_shrink(buf, sk->sk_allocation);
-	rx->plain_mem += tlsrec_buf_mem(buf);
+	buf = tlsrec_buf_shrink(buf, before, sk->sk_allocation);
+	if (!before || !tlsrec_buf_together(buf, before))
+		rx->plain_mem += tlsrec_buf_mem(buf);
 	return buf;
 }
 

@@ -30,6 +30,14 @@ static inline bool rxrec_covered(const struct sock *sk)
 	return READ_ONCE(sk->sk_data_ready) != tlsrec_data_ready;
 }
 
+/* A record that is kept does not have its memory to itself. */
+static inline bool rxrec_shared(const struct tlsrec_rx *rx,
+				struct tlsrec_buf *buf)
+{
+	return !list_is_last(&buf->list, &rx->plain) &&
+	       tlsrec_buf_together(buf, list_next_entry(buf, list));
+}
+
 /* Not all of the newest record is read yet. */
 static inline void rxrec_keep(struct tlsrec_rx *rx, struct tlsrec_buf *buf)
 {
@@ -48,7 +56,8 @@ static inline void rxrec_drop(struct tlsrec_rx *rx, struct tlsrec_buf *buf)
 		rx->part = buf;
 		return;
 	}
-	rx->plain_mem -= tlsrec_buf_mem(buf);
+	if (!rxrec_shared(rx, buf))
+		rx->plain_mem -= tlsrec_buf_mem(buf);
 	list_del_init(&buf->list);
 	tlsrec_buf_put(buf);
 }
