@@ -68,7 +68,12 @@ int rxcall_wait(struct rx_call *call, int err, size_t copied,
 	struct sock *sk = call->sk;
 	struct rxq q = { };
 
-	if (err == -ENOMEM || err == -EKEYEXPIRED)
+	if (err == -ENOMEM) {
+		/* Nothing else will come for what is left. */
+		WRITE_ONCE(rx->turn.refused, true);
+		return err;
+	}
+	if (err == -EKEYEXPIRED)
 		return err;
 	if (err)
 		return copied ? err : rx_sticky(rx, call->timeo);

@@ -166,6 +166,16 @@ int rxq_peek(const struct sock *sk, const struct rxq *q, void *to, u32 len)
 }
 
 /**
+ * rxq_rewind() - go back over bytes that were copied, to copy them again
+ * @q: cursor
+ * @len: how many; since rxq_commit()
+ */
+void rxq_rewind(struct rxq *q, u32 len)
+{
+	*q = (struct rxq){ .taken = q->taken - len };
+}
+
+/**
  * rxq_commit() - tell TCP what was taken, so that it can free and acknowledge
  * @sk: locked
  * @q: cursor, at the head of the queue afterwards

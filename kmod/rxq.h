@@ -40,6 +40,7 @@ static inline u32 rxq_avail(const struct sock *sk, const struct rxq *q)
 bool rxq_find(const struct sock *sk, struct rxq *q);
 int rxq_peek(const struct sock *sk, const struct rxq *q, void *to, u32 len);
 int rxq_copy(const struct sock *sk, struct rxq *q, void *to, u32 len);
+void rxq_rewind(struct rxq *q, u32 len);
 void rxq_commit(struct sock *sk, struct rxq *q);
 
 /**

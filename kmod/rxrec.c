@@ -169,16 +169,46 @@ static int rx_decrypt(struct tlsrec_rx *rx, struct tlsrec_buf *buf)
 	return sealed - len - fmt->inner_type;
 }
 
-/* The record in rx->part is complete: decrypt it. It is nowhere then. */
-static struct tlsrec_buf *rx_open_record(struct sock *sk, struct tlsrec_rx *rx)
+/*
+ * The cipher had no memory. What is in the queue is read again; of what was taken
+ * out of it before nothing was changed, since the cipher needs memory, if at all,
+ * to begin: its data is one piece on its block. (If something was, the record
+ * does not authenticate then.)
+ */
+static void rx_unopen(struct tlsrec_rx *rx, struct rxq *q,
+		      struct tlsrec_buf *buf, u32 queued)
+{
+	rxq_rewind(q, queued);
+	buf->off = TLSREC_BUF_PAYLOAD - tlsrec_head_size(&rx->key.fmt);
+	buf->len -= queued;
+	rx->part = buf;
+}
+
+/*
+ * The record in rx->part is complete: decrypt it. It is nowhere then. Only
+ * @queued bytes of it are still in the queue.
+ */
+static struct tlsrec_buf *rx_open_record(struct sock *sk, struct tlsrec_rx *rx,
+					 struct rxq *q, u32 queued)
 {
 	struct tlsrec_buf *buf = rx->part;
+	u8 head[TLSREC_MAX_HEAD];
+	u32 taken = buf->len - queued;
 	int padding;
 
 	rx->part = NULL;
 	rxhead_set(rx, 0);
+	/* The additional data will lie over it. */
+	if (unlikely(taken))
+		memcpy(head, tlsrec_buf_data(buf), sizeof(head));
 
 	padding = rx->key.exhausted ? -EBADMSG : rx_decrypt(rx, buf);
+	if (unlikely(padding == -ENOMEM)) {
+		rx_unopen(rx, q, buf, queued);
+		if (taken)
+			memcpy(tlsrec_buf_data(buf), head, sizeof(head));
+		return ERR_PTR(-ENOMEM);
+	}
 	if (padding < 0) {
 		tlsrec_stat_add(sk, TLSREC_DECRYPT_ERROR, 1);
 		tlsrec_buf_put(buf);
@@ -255,7 +285,7 @@ struct tlsrec_buf *rxrec_next(struct sock *sk, struct tlsrec_rx *rx,
 		err = rx_pull(sk, rx, q, missing, rxrec_gfp(sk));
 	if (unlikely(err))
 		return ERR_PTR(err);
-	return rx_open_record(sk, rx);
+	return rx_open_record(sk, rx, q, missing);
 }
 
 /**
