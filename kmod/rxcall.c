@@ -5,13 +5,17 @@
 
 #include "rxcall.h"
 
+/* States with nothing more to come from the peer. */
+#define RX_ENDED	(TCPF_CLOSE_WAIT | TCPF_CLOSING | TCPF_LAST_ACK | \
+			 TCPF_CLOSE)
+
 /* Returned once the stream has ended: 0, or how it was cut short. */
 static int rx_end(struct sock *sk, struct tlsrec_rx *rx)
 {
 	struct rxq q = { };
 
 	/* Bytes of a record are missing: somebody cut the stream short. */
-	if (sock_flag(sk, SOCK_DONE) &&
+	if ((1 << sk->sk_state) & RX_ENDED &&
 	    (rxhead_part_len(rx) || rxq_avail(sk, &q))) {
 		rxhead_fail(sk, rx, -EBADMSG);
 		return -EBADMSG;
@@ -38,23 +42,14 @@ static int rx_sticky(struct tlsrec_rx *rx, long timeo)
 static void rx_sleep(struct sock *sk, struct tlsrec_rx *rx, long *timeo)
 {
 	DEFINE_WAIT_FUNC(wait, woken_wake_function);
-	int lowat = sk->sk_rcvlowat;
 
-	/*
-	 * TCP reports data once SO_RCVLOWAT bytes are in its queue, but some
-	 * of the bytes that count have left the queue and been decrypted.
-	 */
-	WRITE_ONCE(sk->sk_rcvlowat, 1);
 	add_wait_queue(sk_sleep(sk), &wait);
 	sk_set_bit(SOCKWQ_ASYNC_WAITDATA, sk);
-	sk_wait_event(sk, timeo, rxhead_ready(sk, rx) ||
+	sk_wait_event(sk, timeo, rxhead_come(sk, rx) ||
 		      READ_ONCE(sk->sk_err) ||
 		      READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN, &wait);
 	sk_clear_bit(SOCKWQ_ASYNC_WAITDATA, sk);
 	remove_wait_queue(sk_sleep(sk), &wait);
-	/* Unless somebody has set another one meanwhile. */
-	if (sk->sk_rcvlowat == 1)
-		WRITE_ONCE(sk->sk_rcvlowat, lowat);
 }
 
 /*
@@ -90,7 +85,7 @@ int rxcall_wait(struct rx_call *call, int err, size_t copied,
 
 	if (sk->sk_err)
 		return copied ? -sk->sk_err : sock_error(sk);
-	if (sk->sk_shutdown & RCV_SHUTDOWN || sock_flag(sk, SOCK_DONE))
+	if (sk->sk_shutdown & RCV_SHUTDOWN)
 		return rx_end(sk, rx);
 	if (sk->sk_state == TCP_CLOSE)
 		return -ENOTCONN;
@@ -121,8 +116,6 @@ void rxcall_end(struct rx_call *call)
 	buf = list_first_entry_or_null(&rx->plain, struct tlsrec_buf, list);
 	if (buf)
 		rxrec_shrink(call->sk, rx, buf);
-	/* Pairs with the READ_ONCE() in rxhead_readable(). */
-	WRITE_ONCE(rx->plain_ready, !!buf);
 	/* Who was given plaintext that lay there has changed nothing else. */
 	if (rx->err)
 		rxq_commit(call->sk, &call->q);
@@ -147,7 +140,7 @@ int rxcall_empty(struct rx_call *call)
 		return sock_intr_errno(call->timeo);
 	if (++call->empty >= EMPTY_MAX && !call->timeo) {
 		/* There may be more, and no event would say so. */
-		call->rx->turn.refused = true;
+		WRITE_ONCE(call->rx->turn.refused, true);
 		return -EAGAIN;
 	}
 	cond_resched();

@@ -27,6 +27,19 @@ int rxhead_size_split(struct sock *sk, struct tlsrec_rx *rx,
 	return err ? err : tlsrec_parse_header(&rx->key.fmt, header);
 }
 
+/*
+ * Would TCP's poll say that there is too little? What has left its queue for
+ * rx->part counts, and whoever left plaintext unread has been told.
+ */
+static bool rx_few(const struct sock *sk, const struct tlsrec_rx *rx,
+		   const struct rxq *q)
+{
+	u32 bytes = rxhead_part_len(rx) + rxq_avail(sk, q);
+
+	return bytes < sk->sk_rcvlowat && list_empty(&rx->plain) &&
+	       !tcp_epollin_ready(sk, INT_MAX);
+}
+
 /**
  * rxhead_look() - find out what is known of the head record
  * @sk: locked
@@ -46,13 +59,19 @@ void rxhead_look(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q,
 	 * stream by itself, and what was the header then is none.
 	 */
 	size = rxhead_size(sk, rx, q);
-	if (size < 0)
+	if (unlikely(size < 0)) {
+		/* An error has its own WAKE; the next key has not come. */
+		if (!rx->err)
+			rxhead_set(rx, 0);
 		return;
+	}
 	if (!size && covered)
 		size = TLSREC_HEADER_SIZE;
 	if (size)
 		head = RXHEAD_END | (u32)(tcp_sk(sk)->copied_seq + q->taken +
 					size - rxhead_part_len(rx));
+	if (unlikely(sk->sk_rcvlowat > 1) && rx_few(sk, rx, q))
+		head |= RXHEAD_FEW;
 	rxhead_set(rx, head);
 }
 
@@ -67,7 +86,12 @@ bool tlsrec_sock_is_readable(struct sock *sk)
 
 	rcu_read_lock();
 	ctx = rcu_dereference(inet_csk(sk)->icsk_ulp_data);
-	readable = ctx && rxhead_readable(sk, &ctx->rx);
+	/*
+	 * While a reader sleeps with the turn, one who does not wait would be
+	 * sent away again; he is woken when the turn is given back.
+	 */
+	readable = ctx && !READ_ONCE(ctx->rx.turn.refused) &&
+		   rxhead_readable(sk, &ctx->rx);
 	rcu_read_unlock();
 	return readable;
 }

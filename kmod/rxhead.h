@@ -18,34 +18,68 @@
  * first byte behind the record in the low half.
  */
 #define RXHEAD_END	BIT_ULL(32)
-/* A reader has something to do or to be told, record or not. */
+/*
+ * A reader has something to do or to be told, record or not; or one is taking
+ * records, and what they leave is known when he is done.
+ */
 #define RXHEAD_WAKE	BIT_ULL(33)
+/* What there is are fewer bytes than poll waits for, by SO_RCVLOWAT. */
+#define RXHEAD_FEW	BIT_ULL(34)
 
 static inline void rxhead_set(struct tlsrec_rx *rx, u64 head)
 {
-	/* Pairs with the READ_ONCE() in rxhead_ready(). */
+	/*
+	 * Whoever finds that the record is gone from here finds plain_ready set
+	 * if it is there now. Pairs with the smp_rmb() in rxhead_readable().
+	 */
+	smp_wmb();
+	/* Pairs with the READ_ONCE() in rxhead_come(). */
 	WRITE_ONCE(rx->head, head);
 }
 
-/* Is the head record complete? Called with and without the lock. */
+/* Is the head record complete? Called with the lock. */
 static inline bool rxhead_ready(const struct sock *sk,
 				const struct tlsrec_rx *rx)
+{
+	u64 head = rx->head;
+
+	if (head & RXHEAD_WAKE)
+		return true;
+	return head & RXHEAD_END &&
+	       !before(tcp_sk(sk)->rcv_nxt - rxq_fin(sk), (u32)head);
+}
+
+/*
+ * The same without the lock, where a FIN counts as a byte: who asks wants to know
+ * of the end of the stream, too.
+ */
+static inline bool rxhead_come(const struct sock *sk,
+			       const struct tlsrec_rx *rx)
 {
 	u64 head = READ_ONCE(rx->head);
 
 	if (head & RXHEAD_WAKE)
 		return true;
-	/* rcv_nxt counts a FIN as one byte. */
 	return head & RXHEAD_END &&
-	       !before(READ_ONCE(tcp_sk(sk)->rcv_nxt) -
-		       sock_flag(sk, SOCK_DONE), (u32)head);
+	       !before(READ_ONCE(tcp_sk(sk)->rcv_nxt), (u32)head);
 }
 
-/* Is there something for a reader? Called with and without the lock. */
+/*
+ * Is there something for poll? Called with and without the lock.
+ *
+ * Once it is true it stays so until the last byte is read, whoever takes the
+ * record on its way from the queue to the program: he would not wake those who
+ * were told that there is nothing.
+ */
 static inline bool rxhead_readable(const struct sock *sk,
 				   const struct tlsrec_rx *rx)
 {
-	return READ_ONCE(rx->plain_ready) || rxhead_ready(sk, rx);
+	if (!(READ_ONCE(rx->head) & RXHEAD_FEW) && rxhead_come(sk, rx))
+		return true;
+	/* Pairs with the smp_wmb() in rxhead_set(). */
+	smp_rmb();
+	/* Pairs with the WRITE_ONCE() of rxrec_keep() and rxrec_drop(). */
+	return READ_ONCE(rx->plain_ready);
 }
 
 /*

@@ -12,6 +12,14 @@ static bool is_flat(const struct sk_buff *skb)
 	       tlsrec_frags_readable(skb);
 }
 
+/* See rxq_fin(). */
+bool rxq_fin_queued(const struct sock *sk)
+{
+	const struct sk_buff *last = skb_peek_tail(&sk->sk_receive_queue);
+
+	return last && TCP_SKB_CB(last)->tcp_flags & TCPHDR_FIN;
+}
+
 /* Where in @skb the cursor stands. */
 static u32 skb_off(const struct sock *sk, const struct rxq *q,
 		   const struct sk_buff *skb)

@@ -28,13 +28,23 @@ struct rxq {
 	u32			taken;
 };
 
-/* Bytes of the stream behind the cursor. rcv_nxt counts a FIN as one. */
+bool rxq_fin_queued(const struct sock *sk);
+
+/*
+ * rcv_nxt counts a FIN as one byte, which leaves the queue with the last byte or
+ * stays behind it.
+ */
+static inline bool rxq_fin(const struct sock *sk)
+{
+	return unlikely(sk->sk_shutdown & RCV_SHUTDOWN) && rxq_fin_queued(sk);
+}
+
+/* Bytes of the stream behind the cursor. */
 static inline u32 rxq_avail(const struct sock *sk, const struct rxq *q)
 {
 	const struct tcp_sock *tp = tcp_sk(sk);
-	u32 avail = tp->rcv_nxt - tp->copied_seq - q->taken;
 
-	return avail && sock_flag(sk, SOCK_DONE) ? avail - 1 : avail;
+	return tp->rcv_nxt - tp->copied_seq - q->taken - rxq_fin(sk);
 }
 
 bool rxq_find(const struct sock *sk, struct rxq *q);

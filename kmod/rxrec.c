@@ -64,7 +64,7 @@ void rxrec_settle(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q,
 		return;
 	/* Without memory for it a reader has to do it. */
 	if (rx_unstick(sk, rx, q, gfp))
-		rxhead_set(rx, rx->head | RXHEAD_WAKE);
+		rxhead_set(rx, RXHEAD_WAKE);
 }
 
 /**
@@ -86,11 +86,14 @@ void tlsrec_data_ready(struct sock *sk)
 		rxhead_look(sk, rx, &q, rxrec_covered(sk));
 		/* The reader takes more at a time than we could here. */
 		if (!rxhead_ready(sk, rx) && rxhead_window_stuck(sk, rx, &q))
-			rxhead_set(rx, rx->head | RXHEAD_WAKE);
+			rxhead_set(rx, RXHEAD_WAKE);
 	} else {
 		rxrec_settle(sk, rx, &q, GFP_ATOMIC);
 	}
-	if (rxhead_ready(sk, rx) || sk->sk_shutdown & RCV_SHUTDOWN)
+	/* A reader who sleeps takes whatever there is. */
+	if (rxhead_ready(sk, rx) && (rx->turn.held || !(rx->head & RXHEAD_FEW)))
+		rx->saved_data_ready(sk);
+	else if (sk->sk_shutdown & RCV_SHUTDOWN)
 		rx->saved_data_ready(sk);
 }
 
@@ -197,7 +200,8 @@ static struct tlsrec_buf *rx_open_record(struct sock *sk, struct tlsrec_rx *rx,
 	int padding;
 
 	rx->part = NULL;
-	rxhead_set(rx, 0);
+	/* For poll it is where it was until the call has gone on. */
+	rxhead_set(rx, RXHEAD_WAKE);
 	/* The additional data will lie over it. */
 	if (unlikely(taken))
 		memcpy(head, tlsrec_buf_data(buf), sizeof(head));
@@ -299,6 +303,12 @@ void tlsrec_rx_start(struct sock *sk, struct tlsrec_rx *rx)
 
 	/* Urgent bytes are part of their record. */
 	sock_set_flag(sk, SOCK_URGINLINE);
+	/*
+	 * TCP is to call us whenever something comes: it counts only what is in
+	 * its queue when it asks for SO_RCVLOWAT bytes. It does so anyway once
+	 * the stream has ended, and this is how it knows.
+	 */
+	sock_set_flag(sk, SOCK_DONE);
 	/* Messages do not span keys (RFC 8446 5.1). */
 	rx->handshake = (struct tlsrec_handshake){ };
 	rx->expired = false;

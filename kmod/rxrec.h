@@ -45,6 +45,8 @@ static inline void rxrec_keep(struct tlsrec_rx *rx, struct tlsrec_buf *buf)
 		return;
 	list_add_tail(&buf->list, &rx->plain);
 	rx->plain_mem += tlsrec_buf_mem(buf);
+	/* Pairs with the READ_ONCE() in rxhead_readable(). */
+	WRITE_ONCE(rx->plain_ready, true);
 }
 
 /* Forget a record that has been read. */
@@ -60,6 +62,9 @@ static inline void rxrec_drop(struct tlsrec_rx *rx, struct tlsrec_buf *buf)
 		rx->plain_mem -= tlsrec_buf_mem(buf);
 	list_del_init(&buf->list);
 	tlsrec_buf_put(buf);
+	/* Pairs with the READ_ONCE() in rxhead_readable(). */
+	if (list_empty(&rx->plain))
+		WRITE_ONCE(rx->plain_ready, false);
 }
 
 /* The next record may be long in coming. */

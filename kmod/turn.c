@@ -22,7 +22,7 @@ int tlsrec_turn_wait(struct sock *sk, struct tlsrec_turn *turn, long *timeo)
 	add_wait_queue(&turn->wait, &wait);
 	while (turn->held) {
 		if (!*timeo) {
-			turn->refused = true;
+			WRITE_ONCE(turn->refused, true);
 			err = -EAGAIN;
 			break;
 		}

@@ -10,7 +10,7 @@
  * @held: somebody does; read without the lock by waiters, who check again
  *	under it
  * @refused: somebody who does not wait was sent away with -EAGAIN though there
- *	may be something for him
+ *	may be something for him; read without the lock by poll
  * @wait: those who want to
  */
 struct tlsrec_turn {
@@ -60,7 +60,7 @@ static inline bool tlsrec_turn_give(struct sock *sk, struct tlsrec_turn *turn)
 	/* No barrier: waiters get on the queue under the socket lock. */
 	if (waitqueue_active(&turn->wait))
 		wake_up(&turn->wait);
-	turn->refused = false;
+	WRITE_ONCE(turn->refused, false);
 	return refused;
 }
 
