@@ -179,17 +179,51 @@ void tlsrec_buf_put(struct tlsrec_buf *buf)
 		buf_free(buf);
 }
 
-void tlsrec_buf_exit(void)
+/**
+ * tlsrec_buf_pages() - how much does a CPU keep?
+ * @cpu: any
+ *
+ * Return: pages, or what was true a moment ago.
+ */
+unsigned long tlsrec_buf_pages(int cpu)
 {
-	int cpu, i;
+	const struct buf_cache *cache = per_cpu_ptr(&buf_cache, cpu);
+	unsigned long nr = !!READ_ONCE(cache->idle);
+	int i;
 
-	for_each_possible_cpu(cpu) {
-		struct buf_cache *cache = per_cpu_ptr(&buf_cache, cpu);
+	for (i = 0; i < LENT_SIZE; i++)
+		nr += !!READ_ONCE(cache->lent[i]);
+	return nr << TLSREC_BUF_ORDER;
+}
 
-		if (cache->idle)
-			buf_free(cache->idle);
-		for (i = 0; i < LENT_SIZE; i++)
-			if (cache->lent[i])
-				buf_free(cache->lent[i]);
+/**
+ * tlsrec_buf_drain() - give back what a CPU keeps
+ * @cpu: nobody works there
+ */
+void tlsrec_buf_drain(int cpu)
+{
+	struct buf_cache *cache = per_cpu_ptr(&buf_cache, cpu);
+	int i;
+
+	if (cache->idle)
+		buf_free(cache->idle);
+	for (i = 0; i < LENT_SIZE; i++)
+		if (cache->lent[i])
+			buf_free(cache->lent[i]);
+	*cache = (struct buf_cache){ };
+}
+
+/* Give back what this CPU keeps. */
+void tlsrec_buf_drain_this(void)
+{
+	struct tlsrec_buf *buf = this_cpu_xchg(buf_cache.idle, NULL);
+	int i;
+
+	if (buf)
+		buf_free(buf);
+	for (i = 0; i < LENT_SIZE; i++) {
+		buf = this_cpu_xchg(buf_cache.lent[i], NULL);
+		if (buf)
+			buf_free(buf);
 	}
 }

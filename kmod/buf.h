@@ -72,6 +72,8 @@ struct tlsrec_buf *tlsrec_buf_get(gfp_t gfp);
 struct tlsrec_buf *tlsrec_buf_shrink(struct tlsrec_buf *buf,
 				     struct tlsrec_buf *before, gfp_t gfp);
 void tlsrec_buf_put(struct tlsrec_buf *buf);
-void tlsrec_buf_exit(void);
+unsigned long tlsrec_buf_pages(int cpu);
+void tlsrec_buf_drain(int cpu);
+void tlsrec_buf_drain_this(void);
 
 #endif /* TLSREC_BUF_H */

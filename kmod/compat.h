@@ -8,11 +8,14 @@
 
 #include <linux/bvec.h>
 #include <linux/mm.h>
+#include <linux/shrinker.h>
+#include <linux/slab.h>
 #include <linux/socket.h>
 #include <linux/sockios.h>
 #include <linux/tls.h>
 #include <linux/uio.h>
 #include <linux/version.h>
+#include <linux/workqueue.h>
 #include <net/sock.h>
 #include <net/tcp.h>
 
@@ -50,6 +53,61 @@
  * a part of.
  */
 #define TLSREC_WALK_BY_PAGE (LINUX_VERSION_CODE < KERNEL_VERSION(6, 15, 0))
+
+/* What a workqueue is unless it says WQ_UNBOUND has to be said since 6.18. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 18, 0)
+#define TLSREC_WQ_PERCPU	WQ_PERCPU
+#else
+#define TLSREC_WQ_PERCPU	0
+#endif
+
+typedef unsigned long (*tlsrec_shrink)(struct shrinker *shrinker,
+				       struct shrink_control *sc);
+
+/**
+ * tlsrec_shrinker_start() - be asked for memory from now on
+ * @name: for those who look
+ * @count: how much there is
+ * @scan: give some back
+ *
+ * Return: for tlsrec_shrinker_stop(), or %NULL.
+ */
+static inline struct shrinker *tlsrec_shrinker_start(const char *name,
+						     tlsrec_shrink count,
+						     tlsrec_shrink scan)
+{
+	struct shrinker *shrinker;
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
+	shrinker = shrinker_alloc(0, "%s", name);
+#else
+	shrinker = kzalloc(sizeof(*shrinker), GFP_KERNEL);
+#endif
+	if (!shrinker)
+		return NULL;
+	shrinker->count_objects = count;
+	shrinker->scan_objects = scan;
+	shrinker->seeks = DEFAULT_SEEKS;
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
+	shrinker_register(shrinker);
+#else
+	if (register_shrinker(shrinker, "%s", name)) {
+		kfree(shrinker);
+		return NULL;
+	}
+#endif
+	return shrinker;
+}
+
+static inline void tlsrec_shrinker_stop(struct shrinker *shrinker)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
+	shrinker_free(shrinker);
+#else
+	unregister_shrinker(shrinker);
+	kfree(shrinker);
+#endif
+}
 
 /* Packets whose data is in a device's memory came with 6.12. */
 static inline bool tlsrec_frags_readable(const struct sk_buff *skb)

@@ -6,12 +6,12 @@
 #include <linux/module.h>
 #include <linux/slab.h>
 
-#include "buf.h"
 #include "idle.h"
+#include "pool.h"
 #include "replace.h"
+#include "spare.h"
 #include "stats.h"
 #include "tlsrec.h"
-#include "txwork.h"
 #include "ulp.h"
 
 static bool replace_tls;
@@ -50,9 +50,12 @@ static int __init tlsrec_init(void)
 	err = tlsrec_pool_init();
 	if (err)
 		return err;
-	err = tlsrec_stats_init();
+	err = tlsrec_spare_init();
 	if (err)
 		goto err_pool;
+	err = tlsrec_stats_init();
+	if (err)
+		goto err_spare;
 	/*
 	 * A name brings sockets, and with sockets we cannot go back. Nobody
 	 * else has the name "tlsrec", so that one comes last.
@@ -71,6 +74,8 @@ err_replace:
 	tlsrec_replace_end();
 err_stats:
 	tlsrec_stats_exit();
+err_spare:
+	tlsrec_spare_exit();
 err_pool:
 	tlsrec_pool_exit();
 	return err;
@@ -82,8 +87,7 @@ static void __exit tlsrec_exit(void)
 	tlsrec_ulp_unregister();
 	tlsrec_idle_exit();
 	tlsrec_stats_exit();
-	tlsrec_buf_exit();
-	txwork_exit();
+	tlsrec_spare_exit();
 	tlsrec_pool_exit();
 }
 

@@ -275,24 +275,71 @@ void tlsrec_pool_trim(enum tlsrec_stream stream, struct tlsrec_slice *slice,
 	slice->len = len;
 }
 
+/**
+ * tlsrec_pool_pages() - how much does a CPU keep?
+ * @cpu: any
+ *
+ * Return: pages, or what was true a moment ago.
+ */
+unsigned long tlsrec_pool_pages(int cpu)
+{
+	const struct pools *p = per_cpu_ptr(pools, cpu);
+	unsigned long pages = 0;
+	int stream, i;
+
+	/* Rings are filled from their start. Chunks may be gone by now. */
+	for (stream = 0; stream < TLSREC_NR_STREAMS; stream++)
+		for (i = 0; i < RING_SIZE; i++) {
+			if (!READ_ONCE(p->stream[stream].ring[i]))
+				break;
+			pages += 1 << chunk_order[stream];
+		}
+
+	return pages;
+}
+
+/* What TCP still has of the chunks, it frees. */
+static void pools_drain(struct pools *p)
+{
+	int stream, i;
+
+	for (stream = 0; stream < TLSREC_NR_STREAMS; stream++)
+		for (i = 0; i < RING_SIZE; i++)
+			if (p->stream[stream].ring[i])
+				put_page(p->stream[stream].ring[i]);
+}
+
+/**
+ * tlsrec_pool_drain() - give back what a CPU keeps
+ * @cpu: nobody works there
+ */
+void tlsrec_pool_drain(int cpu)
+{
+	struct pools *p = per_cpu_ptr(pools, cpu);
+
+	pools_drain(p);
+	*p = (struct pools){ };
+}
+
+/* Give back what this CPU keeps; it may sleep. */
+void tlsrec_pool_drain_this(void)
+{
+	struct pools *p = get_cpu_ptr(pools);
+	struct pools old = *p;
+
+	*p = (struct pools){ };
+	put_cpu_ptr(pools);
+	pools_drain(&old);
+}
+
 int tlsrec_pool_init(void)
 {
 	pools = alloc_percpu(struct pools);
 	return pools ? 0 : -ENOMEM;
 }
 
-/* No socket is left. What TCP still has, it frees. */
+/* Every CPU has been drained. */
 void tlsrec_pool_exit(void)
 {
-	int cpu, stream, i;
-
-	for_each_possible_cpu(cpu) {
-		struct pools *p = per_cpu_ptr(pools, cpu);
-
-		for (stream = 0; stream < TLSREC_NR_STREAMS; stream++)
-			for (i = 0; i < RING_SIZE; i++)
-				if (p->stream[stream].ring[i])
-					put_page(p->stream[stream].ring[i]);
-	}
 	free_percpu(pools);
 }

@@ -36,6 +36,9 @@ static inline void *tlsrec_slice_ptr(const struct tlsrec_slice *slice)
 
 int tlsrec_pool_init(void);
 void tlsrec_pool_exit(void);
+unsigned long tlsrec_pool_pages(int cpu);
+void tlsrec_pool_drain(int cpu);
+void tlsrec_pool_drain_this(void);
 int tlsrec_pool_get(enum tlsrec_stream stream, unsigned int min,
 		    unsigned int want, unsigned int align, unsigned int phase,
 		    gfp_t gfp, struct tlsrec_slice *slice);

@@ -44,10 +44,31 @@ void txwork_put(struct tlsrec_work *work)
 		kfree_sensitive(work);
 }
 
-void txwork_exit(void)
+/**
+ * txwork_pages() - how much does a CPU keep?
+ * @cpu: any
+ *
+ * Return: pages, or what was true a moment ago.
+ */
+unsigned long txwork_pages(int cpu)
 {
-	int cpu;
+	if (!READ_ONCE(per_cpu(work_cache, cpu)))
+		return 0;
+	return DIV_ROUND_UP(sizeof(struct tlsrec_work), PAGE_SIZE);
+}
 
-	for_each_possible_cpu(cpu)
-		kfree_sensitive(per_cpu(work_cache, cpu));
+/**
+ * txwork_drain() - give back what a CPU keeps
+ * @cpu: nobody works there
+ */
+void txwork_drain(int cpu)
+{
+	kfree_sensitive(per_cpu(work_cache, cpu));
+	per_cpu(work_cache, cpu) = NULL;
+}
+
+/* Give back what this CPU keeps. */
+void txwork_drain_this(void)
+{
+	kfree_sensitive(this_cpu_xchg(work_cache, NULL));
 }

@@ -104,6 +104,8 @@ static inline bool txwork_idle(const struct tlsrec_work *work)
 
 struct tlsrec_work *txwork_get(gfp_t gfp);
 void txwork_put(struct tlsrec_work *work);
-void txwork_exit(void);
+unsigned long txwork_pages(int cpu);
+void txwork_drain(int cpu);
+void txwork_drain_this(void);
 
 #endif /* TLSREC_TXWORK_H */
