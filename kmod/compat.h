@@ -42,10 +42,8 @@
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
 #define TLSREC_HAVE_SENDPAGE
 #define TLSREC_MSG_NOTLAST	MSG_SENDPAGE_NOTLAST
-#define TLSREC_MSG_POLICY	(MSG_SENDPAGE_NOPOLICY | MSG_SENDPAGE_NOTLAST)
 #else
 #define TLSREC_MSG_NOTLAST	0
-#define TLSREC_MSG_POLICY	MSG_SENDPAGE_NOPOLICY
 #endif
 
 /*
@@ -242,8 +240,14 @@ static inline int tlsrec_push_pages(struct sock *sk, struct bio_vec *bvec,
 		ret = do_tcp_sendpages(sk, bvec->bv_page, bvec->bv_offset,
 				       bvec->bv_len, flags | more |
 				       MSG_NO_SHARED_FRAGS);
-		if (ret < 0)
-			return sent ? sent : ret;
+		if (ret < 0) {
+			if (!sent)
+				return ret;
+			/* TCP tells what was left on the socket only once. */
+			if (ret != -EAGAIN && ret != -EPIPE)
+				cmpxchg(&sk->sk_err, 0, -ret);
+			break;
+		}
 		sent += ret;
 		if (ret < bvec->bv_len)
 			break;

@@ -6,12 +6,14 @@
 #include <linux/module.h>
 #include <linux/slab.h>
 
+#include "engine.h"
 #include "idle.h"
 #include "pool.h"
 #include "replace.h"
 #include "spare.h"
 #include "stats.h"
 #include "tlsrec.h"
+#include "tx.h"
 #include "ulp.h"
 
 static bool replace_tls;
@@ -56,6 +58,9 @@ static int __init tlsrec_init(void)
 	err = tlsrec_stats_init();
 	if (err)
 		goto err_spare;
+	err = tlsrec_engine_init(tlsrec_tx_retry);
+	if (err)
+		goto err_stats;
 	/*
 	 * A name brings sockets, and with sockets we cannot go back. Nobody
 	 * else has the name "tlsrec", so that one comes last.
@@ -63,7 +68,7 @@ static int __init tlsrec_init(void)
 	if (replace_tls) {
 		err = tlsrec_replace_in_tree();
 		if (err)
-			goto err_stats;
+			goto err_engine;
 	}
 	err = tlsrec_ulp_register();
 	if (err)
@@ -72,6 +77,8 @@ static int __init tlsrec_init(void)
 
 err_replace:
 	tlsrec_replace_end();
+err_engine:
+	tlsrec_engine_exit();
 err_stats:
 	tlsrec_stats_exit();
 err_spare:
@@ -86,6 +93,7 @@ static void __exit tlsrec_exit(void)
 	tlsrec_replace_end();
 	tlsrec_ulp_unregister();
 	tlsrec_idle_exit();
+	tlsrec_engine_exit();
 	tlsrec_stats_exit();
 	tlsrec_spare_exit();
 	tlsrec_pool_exit();

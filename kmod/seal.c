@@ -55,7 +55,11 @@ static void record_out(struct tlsrec_work *work, const struct tlsrec_format *fmt
  * @tx: transmit direction
  * @work: has an open record, and room in the batch
  *
- * Return: 0, or -EBADMSG, sticky: the record is gone.
+ * What is encrypted in place lies on cipher blocks, so that the common ciphers
+ * need no memory for it. One that does leaves half of it encrypted.
+ *
+ * Return: 0, -ENOMEM with the record as it was, or -EBADMSG, sticky: the record
+ * is gone.
  */
 int seal_record(struct sock *sk, struct tlsrec_tx *tx,
 		struct tlsrec_work *work)
@@ -68,7 +72,7 @@ int seal_record(struct sock *sk, struct tlsrec_tx *tx,
 	struct tlsrec_slice rest, end;
 	unsigned int ndst, nsrc;
 	u8 head[TLSREC_MAX_HEAD], *front;
-	bool tail_inside;
+	bool tail_inside, type_inside = false;
 	int err;
 
 	if (rec->split && !work->dst[rec->ndst - 1].length)
@@ -99,12 +103,11 @@ int seal_record(struct sock *sk, struct tlsrec_tx *tx,
 	if (rec->nsrc) {
 		src = work->src;
 		nsrc = rec->nsrc;
-		if (fmt->inner_type) {
-			if (tail_inside && rec->copied_last)
-				src[nsrc - 1].length++;
-			else
-				sg_set_page(&src[nsrc++], end.page, 1, end.off);
-		}
+		type_inside = fmt->inner_type && tail_inside &&
+			      rec->copied_last;
+		src[nsrc - 1].length += type_inside;
+		if (fmt->inner_type && !type_inside)
+			sg_set_page(&src[nsrc++], end.page, 1, end.off);
 	}
 
 	sg_mark_end(&src[nsrc - 1]);
@@ -113,8 +116,17 @@ int seal_record(struct sock *sk, struct tlsrec_tx *tx,
 	err = seal_crypt(tx, work, src, rec->type, rec->len, front, head);
 	sg_unmark_end(&src[nsrc - 1]);
 	sg_unmark_end(&work->dst[ndst - 1]);
+	if (unlikely(err == -ENOMEM && !rec->in_place)) {
+		/* The source is as it was, the number was not used. */
+		if (tail_inside)
+			work->dst[ndst - 1].length -= tail_size;
+		src[rec->nsrc - 1].length -= type_inside;
+		return err;
+	}
 	if (unlikely(err)) {
+		err = -EBADMSG;
 		seal_failed(sk, tx, err);
+		tx->lost |= rec->counted;
 		txrec_drop(work);
 		return err;
 	}

@@ -49,7 +49,8 @@ seal_whole_get(struct sock *sk, const struct tlsrec_format *fmt,
  * @head: result, tlsrec_head_size() bytes for the wire, which under TLS 1.3
  *	are the additional data
  *
- * Return: 0 or -EBADMSG: the sequence number must not be used again.
+ * Return: 0, -ENOMEM with the target spoilt and the sequence number unused, or
+ * -EBADMSG: it must not be used again.
  */
 static __always_inline int
 seal_crypt(struct tlsrec_tx *tx, struct tlsrec_work *work,
@@ -58,6 +59,7 @@ seal_crypt(struct tlsrec_tx *tx, struct tlsrec_work *work,
 {
 	const struct tlsrec_format *fmt = &tx->key.fmt;
 	struct tlsrec_key *key = &tx->key;
+	int err;
 
 	/* The last number is for a control record: a KeyUpdate, an alert. */
 	if (unlikely(key->exhausted ||
@@ -68,9 +70,10 @@ seal_crypt(struct tlsrec_tx *tx, struct tlsrec_work *work,
 			key->iv + TLSREC_NONCE_SIZE - TLSREC_MAX_EXPLICIT);
 	tlsrec_put_aad(fmt, front, head, key->seq, len);
 	tlsrec_nonce(fmt, tlsrec_crypt_nonce(&work->crypt), key->iv, key->seq);
-	if (unlikely(tlsrec_crypt(key, &work->crypt, true, src, work->dst,
-				  len + fmt->inner_type)))
-		return -EBADMSG;
+	err = tlsrec_crypt(key, &work->crypt, true, src, work->dst,
+			   len + fmt->inner_type);
+	if (unlikely(err))
+		return err == -ENOMEM ? err : -EBADMSG;
 	return 0;
 }
 
@@ -82,8 +85,11 @@ static inline void seal_done(struct sock *sk, struct tlsrec_tx *tx, u8 type,
 	tlsrec_key_advance(&tx->key);
 }
 
+/* Nothing can be sent any more, unless it was memory that was short. */
 static inline void seal_failed(struct sock *sk, struct tlsrec_tx *tx, int err)
 {
+	if (err == -ENOMEM)
+		return;
 	tx->err = err;
 	trace_tlsrec_fail(sk, true, tx->key.seq, err);
 }
@@ -119,8 +125,8 @@ unsigned int seal_whole_pin(struct tlsrec_work *work,
  * @pin: seal_can_pin()
  * @slice: of seal_whole_get(); becomes the record
  *
- * Return: 0, -EFAULT with @iter as it was, or -EBADMSG, sticky. After an error
- * there is no plaintext in the slice.
+ * Return: 0, -EFAULT or -ENOMEM with @iter as it was, or -EBADMSG, sticky. After
+ * an error there is no plaintext in the slice.
  */
 static __always_inline int
 seal_whole(struct sock *sk, struct tlsrec_tx *tx, struct tlsrec_work *work,
@@ -160,6 +166,7 @@ seal_whole(struct sock *sk, struct tlsrec_tx *tx, struct tlsrec_work *work,
 	}
 	if (unlikely(err)) {
 		seal_failed(sk, tx, err);
+		iov_iter_revert(iter, len);
 		goto wipe;
 	}
 	if (!fmt->inner_type)

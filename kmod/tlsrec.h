@@ -7,7 +7,7 @@
  * so a writer also holds the tx turn and a reader the rx turn from start to
  * end of its call: nobody else's record gets between the parts of its work.
  * What is read without the lock is marked so, with the name of its pair.
- * The list in idle.c has a lock of its own.
+ * The lists in idle.c and engine.c have locks of their own.
  */
 #ifndef TLSREC_TLSREC_H
 #define TLSREC_TLSREC_H
@@ -36,7 +36,8 @@ struct tlsrec_work;
  * @max_payload: value of TLS_TX_MAX_PAYLOAD_LEN
  * @err: sticky negative errno, set when encryption failed or the sequence
  *	number ran out
- * @pending: @work holds encrypted records for TCP
+ * @pending: @work holds records for TCP
+ * @lost: bytes that a call has counted are gone: there is no clean end
  * @corked: TCP_CORK is on, and the program knows nothing of it
  * @saved_write_space: the socket's own callback
  */
@@ -47,6 +48,7 @@ struct tlsrec_tx {
 	u16			max_payload;
 	int			err;
 	bool			pending;
+	bool			lost;
 	bool			corked;
 	void			(*saved_write_space)(struct sock *sk);
 };
@@ -96,6 +98,7 @@ struct tlsrec_rx {
  * @stats: counters of the socket's namespace
  * @sk: the socket
  * @idle: in the list of sockets with a key, see idle.c
+ * @engine: in the list of sockets to try again with, see engine.c
  * @rcu: get_info and poll look at the context without the socket lock
  */
 struct tlsrec_ctx {
@@ -105,6 +108,7 @@ struct tlsrec_ctx {
 	struct tlsrec_mib __percpu *stats;
 	struct sock		*sk;
 	struct list_head	idle;
+	struct list_head	engine;
 	struct rcu_head		rcu;
 };
 

@@ -4,39 +4,58 @@
  *
  * A record is open while more may come (MSG_MORE), then sealed (encrypted),
  * then pushed to TCP, some of them at once. What TCP does not take is kept and
- * goes first the next time: with the next call, or when TCP reports free space.
+ * goes first the next time: with the next call, when TCP reports free space, or
+ * when the engine tries again. So a call counts what is in records, whatever
+ * ended it, as long as the connection lives.
  */
 
 #include <linux/sched/signal.h>
 
+#include "engine.h"
 #include "proto.h"
 #include "seal.h"
 #include "tx.h"
 #include "txout.h"
 
-/* The connection lives: what was taken from the program goes out in time. */
-static bool err_keeps(int err)
-{
-	return err == -EAGAIN || err == -EINTR || err == -ERESTARTSYS ||
-	       err == -ENOMEM || err == -ENOBUFS || err == -EFAULT;
-}
-
 /*
- * An error that this call does not report is for the next one: TCP tells it
- * only once, and a reader would take the reset for the end of the stream.
+ * Will TCP call for what is kept? Not when it has nothing in flight, not those
+ * who have a callback of their own, and not for a record to be sealed.
  */
-static void tx_keep_error(struct sock *sk, int err)
+static bool tx_has_event(struct sock *sk, const struct tlsrec_work *work)
 {
-	if (err && !err_keeps(err) && err != -EPIPE && err != -EBADMSG)
-		WRITE_ONCE(sk->sk_err, -err);
+	return !tcp_rtx_and_write_queues_empty(sk) && !work->rec.due &&
+	       sk->sk_write_space == tlsrec_write_space;
 }
 
-/* Nobody works on it now: the socket keeps the work area only if it must. */
-static void tx_settle(struct tlsrec_tx *tx)
+/* Something is kept: let TCP tell of every acknowledgement, or try again. */
+static void tx_watch(struct sock *sk, const struct tlsrec_work *work)
 {
-	tx->pending = tx->work->out_bytes;
-	if (txwork_idle(tx->work)) {
-		txwork_put(tx->work);
+	set_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
+	if (!tx_has_event(sk, work))
+		tlsrec_engine_add(tlsrec_ctx(sk));
+}
+
+/**
+ * tlsrec_tx_settle() - nobody works on it now
+ * @sk: locked, by this task or by softirq
+ * @tx: transmit direction, with a work area
+ * @follows: what is kept waits for more that was promised
+ *
+ * The socket keeps the work area only if it must.
+ */
+void tlsrec_tx_settle(struct sock *sk, struct tlsrec_tx *tx, bool follows)
+{
+	struct tlsrec_work *work = tx->work;
+
+	tx->pending = work->out_bytes || work->rec.due;
+	if (unlikely(tx->pending)) {
+		/* Who has promised may not keep it, but has some time. */
+		if (follows)
+			tlsrec_engine_add(tlsrec_ctx(sk));
+		else
+			tx_watch(sk, work);
+	} else if (!work->rec.open) {
+		txwork_put(work);
 		tx->work = NULL;
 	}
 }
@@ -83,6 +102,13 @@ static void call_uncork(struct tx_call *call)
 	call->corked = false;
 }
 
+/* A shutdown() while this call slept has sealed its record. */
+static void call_look(struct tx_call *call)
+{
+	if (!call->work->rec.open && !call->tx->err)
+		call->sealed = call->copied;
+}
+
 /*
  * TCP has no memory for more. It comes when TCP's queue drains, so nothing in
  * it may be held back, be it by cork or by Nagle's algorithm; TCP does the same
@@ -119,6 +145,7 @@ static int call_push(struct tx_call *call, bool more)
 		err = call_wait(call);
 	} while (!err);
 
+	call_look(call);
 	if (!call->work->out_bytes)
 		call->safe = call->sealed;
 	return err;
@@ -169,13 +196,22 @@ static int call_sealed(struct tx_call *call, bool more)
 /* Seal the open record, if there is one, and make room in the batch. */
 static int call_close_record(struct tx_call *call, bool more)
 {
+	struct tx_record *rec = &call->work->rec;
 	int err;
 
-	if (!call->work->rec.open)
-		return 0;
-	err = seal_record(call->sk, call->tx, call->work);
-	if (err)
-		return err;
+	while (rec->open) {
+		err = seal_record(call->sk, call->tx, call->work);
+		if (err != -ENOMEM) {
+			if (err)
+				return err;
+			break;
+		}
+		/* Complete it is in any case. */
+		rec->due = true;
+		err = call_wait_memory(call);
+		if (err)
+			return err;
+	}
 	return call_sealed(call, more);
 }
 
@@ -201,7 +237,7 @@ static int call_pin_record(struct tx_call *call, struct iov_iter *iter, u8 type,
 			 &slice);
 	if (err) {
 		put_page(slice.page);
-		return err == -EFAULT ? 0 : err;
+		return err == -EBADMSG ? err : 0;
 	}
 	if (!txout_add(work, slice.page, slice.off, slice.len))
 		put_page(slice.page);
@@ -302,6 +338,12 @@ static int call_begin(struct tx_call *call, u8 type)
 
 	if (call->tx->err)
 		return call->tx->err;
+	err = txout_refusal(call->sk);
+	if (err)
+		return err;
+	/* It is for this call, which takes nothing then. */
+	if (call->sk->sk_err)
+		return -EPIPE;
 
 	if (txout_full(call->sk, call->work)) {
 		err = call_push(call, true);
@@ -309,52 +351,82 @@ static int call_begin(struct tx_call *call, u8 type)
 			return err;
 	}
 	if (rec->open && (type || rec->type != TLSREC_TYPE_DATA ||
-			  txrec_full(rec)))
+			  rec->due || txrec_full(rec)))
 		return call_close_record(call, true);
 	return 0;
 }
 
-/* Take the work area up, or lay it aside as the socket's. */
+/* Take the work area up, when there is memory for one and for its cipher. */
 static int call_start(struct tx_call *call)
 {
+	struct tlsrec_tx *tx = call->tx;
 	int err;
 
-	if (!call->tx->work) {
-		err = tlsrec_key_wake(&call->tx->key);
+	while (!tx->work) {
+		if (!tlsrec_key_wake(&tx->key))
+			tx->work = txwork_get(call->sk->sk_allocation);
+		if (tx->work)
+			break;
+		err = call_wait(call);
 		if (err)
 			return err;
-		call->tx->work = txwork_get(call->sk->sk_allocation);
 	}
-	call->work = call->tx->work;
-	return call->work ? 0 : -ENOMEM;
+	call->work = tx->work;
+	return 0;
 }
 
-static void call_end(struct tx_call *call)
+/*
+ * An error has ended the call. What is in records is counted and goes out, so
+ * the last of them is complete now, unless more was announced.
+ */
+static void call_rescue(struct tx_call *call)
+{
+	struct tx_record *rec = &call->work->rec;
+	int err;
+
+	call->timeo = 0;
+	call_look(call);
+	if (!(call->flags & MSG_MORE) && call->copied > call->sealed &&
+	    rec->open && !txout_refusal(call->sk)) {
+		err = seal_record(call->sk, call->tx, call->work);
+		if (!err)
+			call->sealed = call->copied;
+		rec->due = err == -ENOMEM;
+	}
+	/* Its record was lost. */
+	if (call->tx->err)
+		call->copied = call->sealed;
+	call_push(call, false);
+}
+
+/* The connection is dead: nothing that TCP has not taken goes anywhere. */
+static void call_bury(struct tx_call *call)
+{
+	txout_drop(call->work);
+	if (call->work->rec.open)
+		txrec_drop(call->work);
+	call->copied = call->safe;
+}
+
+/* Lay the work area aside as the socket's. @err has ended the call. */
+static void call_end(struct tx_call *call, int err)
 {
 	struct tx_record *rec = &call->work->rec;
 
+	if (unlikely(err) && txout_refusal(call->sk) == -EPIPE)
+		call_bury(call);
 	/* Opened, but nothing came: a fault or a signal. */
 	if (rec->open && !rec->len)
 		txrec_drop(call->work);
 	if (rec->spliced)
 		txrec_hold(call->work);
+	rec->counted = rec->open;
 	/* Users inside the kernel put callbacks of their own over ours. */
 	if (call->work->out_bytes &&
 	    call->sk->sk_write_space != tlsrec_write_space)
-		tlsrec_tx_force(call->sk, call->tx);
-	tx_settle(call->tx);
-}
-
-/* After an error: what was taken goes out as far as it can at once. */
-static void call_rescue(struct tx_call *call, int err)
-{
-	if (!err_keeps(err) && err != -EBADMSG)
-		return;
-	call->timeo = 0;
-	if (!(call->flags & MSG_MORE) && call->copied > call->sealed &&
-	    call->work->rec.open && !seal_record(call->sk, call->tx, call->work))
-		call->sealed = call->copied;
-	tx_keep_error(call->sk, call_push(call, false));
+		txout_force(call->sk, call->tx);
+	tlsrec_tx_settle(call->sk, call->tx,
+			 !err && call->flags & TLSREC_MSG_NOTLAST);
 }
 
 /**
@@ -397,12 +469,12 @@ int tlsrec_tx_send(struct sock *sk, struct msghdr *msg, size_t sealed)
 	if (!err)
 		err = call_write(&call, msg, type ? type : TLSREC_TYPE_DATA);
 	if (err)
-		call_rescue(&call, err);
+		call_rescue(&call);
 	else if (!(call.flags & TLSREC_MSG_NOTLAST))
 		err = call_push(&call, false);
 	if (call.corked)
 		call_uncork(&call);
-	call_end(&call);
+	call_end(&call, err);
 give:
 	if (tlsrec_turn_give(sk, &call.tx->turn)) {
 		set_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
@@ -411,13 +483,12 @@ give:
 
 	if (!err)
 		return call.copied;
-	/* What is kept goes out later, unless the connection is dead. */
-	if (call.copied && err_keeps(err))
+	/* It was memory that was short: TCP will not say when there is some. */
+	if (err == -EAGAIN && tcp_rtx_and_write_queues_empty(sk))
+		tlsrec_engine_add(tlsrec_ctx(sk));
+	/* The error stays where it is, for the next call. */
+	if (call.copied)
 		return call.copied;
-	if (call.safe) {
-		tx_keep_error(sk, err);
-		return call.safe;
-	}
 	return sk_stream_error(sk, msg->msg_flags, err);
 }
 
@@ -430,17 +501,23 @@ static bool is_whole(const struct sock *sk, const struct tlsrec_tx *tx,
 	return len && len <= tx->max_payload &&
 	       !(msg->msg_flags & (MSG_MORE | MSG_EOR | MSG_SPLICE_PAGES)) &&
 	       !msg->msg_controllen && !tx->work && !tx->turn.held &&
-	       !tx->err && !sk->sk_err &&
-	       !(sk->sk_shutdown & SEND_SHUTDOWN) && sk_stream_memory_free(sk);
+	       !tx->err && !sk->sk_err && !txout_refusal(sk) &&
+	       sk_stream_memory_free(sk);
 }
 
-/* TCP has the first @sent bytes of the record, or an error; keep the rest. */
-static void whole_keep(struct tlsrec_tx *tx, struct tlsrec_work *work,
-		       struct tlsrec_slice *slice, int sent)
+/*
+ * TCP has the first @ret bytes of the record, or says @ret; keep the rest. What
+ * TCP has said is not lost.
+ */
+static void whole_keep(struct sock *sk, struct tlsrec_tx *tx,
+		       struct tlsrec_work *work, struct tlsrec_slice *slice,
+		       int ret)
 {
-	if (sent > 0) {
-		slice->off += sent;
-		slice->len -= sent;
+	if (ret > 0) {
+		slice->off += ret;
+		slice->len -= ret;
+	} else if (ret != -EAGAIN && ret != -EPIPE) {
+		cmpxchg(&sk->sk_err, 0, -ret);
 	}
 	txout_add(work, slice->page, slice->off, slice->len);
 	work->records = 1;
@@ -486,9 +563,7 @@ tx_send_whole(struct sock *sk, struct tlsrec_tx *tx, struct msghdr *msg,
 	if (unlikely(ret)) {
 		put_page(slice.page);
 		txwork_put(work);
-		if (ret == -EFAULT)
-			return 0;
-		return sk_stream_error(sk, msg->msg_flags, ret);
+		return ret == -EBADMSG ? ret : 0;
 	}
 
 	txout_uncork(sk, tx);
@@ -496,9 +571,7 @@ tx_send_whole(struct sock *sk, struct tlsrec_tx *tx, struct msghdr *msg,
 	ret = tlsrec_push_pages(sk, &bvec, 1, slice.len,
 				MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (unlikely(ret < (int)slice.len)) {
-		if (ret < 0)
-			tx_keep_error(sk, ret);
-		whole_keep(tx, work, &slice, ret);
+		whole_keep(sk, tx, work, &slice, ret);
 		return tlsrec_tx_send(sk, msg, len);
 	}
 	put_page(slice.page);
@@ -526,7 +599,7 @@ int tlsrec_sendmsg(struct sock *sk, struct msghdr *msg, size_t size)
 	struct tlsrec_tx *tx;
 	int ret = 0;
 
-	if (msg->msg_flags & ~TLSREC_TX_FLAGS)
+	if (msg->msg_flags & TLSREC_TX_REFUSED)
 		return -EOPNOTSUPP;
 	/* Only sendpage() may promise that more comes at once. */
 	msg->msg_flags &= ~TLSREC_MSG_NOTLAST;
@@ -546,25 +619,65 @@ int tlsrec_sendmsg(struct sock *sk, struct msghdr *msg, size_t size)
 }
 
 /*
- * Seal and push whatever is left, without waiting. A writer that sleeps in the
- * middle of its call goes on with its open record by himself.
+ * Push what is kept, and seal the open record if nothing is added to it. Returns
+ * whether nothing is left.
+ */
+static bool tx_drain(struct sock *sk, struct tlsrec_tx *tx, bool complete,
+		     void (*push)(struct sock *sk, struct tlsrec_tx *tx))
+{
+	struct tlsrec_work *work = tx->work;
+	struct tx_record *rec = &work->rec;
+	int err;
+
+	push(sk, tx);
+	/* A full batch has no room. */
+	if (work->out_bytes)
+		return false;
+	if (!rec->open || !rec->len || !(complete || rec->due))
+		return true;
+	err = seal_record(sk, tx, work);
+	rec->due = err == -ENOMEM;
+	if (err)
+		return false;
+	push(sk, tx);
+	return !work->out_bytes;
+}
+
+static void push_some(struct sock *sk, struct tlsrec_tx *tx)
+{
+	txout_push(sk, tx, 0);
+}
+
+/**
+ * tlsrec_tx_flush() - seal and push whatever is left, without waiting
+ * @sk: locked
+ * @tx: transmit direction
+ *
+ * A writer that sleeps in the middle of its call goes on by himself.
  */
 void tlsrec_tx_flush(struct sock *sk, struct tlsrec_tx *tx)
 {
-	struct tlsrec_work *work = tx->work;
-	int err;
-
-	if (!work || sk->sk_err)
+	if (!tx->work || tx->turn.held)
 		return;
+	tx_drain(sk, tx, true, push_some);
+	tlsrec_tx_settle(sk, tx, false);
+}
 
-	err = txout_push(sk, tx, 0);
-	if (!err && !tx->turn.held && work->rec.open && !tx->err &&
-	    !seal_record(sk, tx, work))
-		err = txout_push(sk, tx, 0);
-	tx_keep_error(sk, err);
+/**
+ * tlsrec_tx_retry() - memory was short, perhaps it is not any more
+ * @sk: locked, by a task
+ */
+void tlsrec_tx_retry(struct sock *sk)
+{
+	struct tlsrec_tx *tx = &tlsrec_ctx(sk)->tx;
 
-	if (!tx->turn.held)
-		tx_settle(tx);
+	/* A writer in the middle of its call tries by itself. */
+	if (tx->work && !tx->turn.held) {
+		tx_drain(sk, tx, false, push_some);
+		tlsrec_tx_settle(sk, tx, false);
+	}
+	if (test_bit(SOCK_NOSPACE, &sk->sk_socket->flags))
+		sk->sk_write_space(sk);
 }
 
 /**
@@ -582,6 +695,24 @@ void tlsrec_splice_eof(struct socket *sock)
 	tlsrec_base_proto(sk)->splice_eof(sock);
 }
 
+/*
+ * This may be softirq, where TCP must not sleep for memory; and without
+ * scatter-gather it copies, through a page that had better not be that of the
+ * task that is running.
+ */
+static void tx_push_atomic(struct sock *sk, struct tlsrec_tx *tx)
+{
+	bool task_frag = sk->sk_use_task_frag;
+	gfp_t gfp = sk->sk_allocation;
+
+	sk->sk_allocation = GFP_ATOMIC;
+	sk->sk_use_task_frag = false;
+	txout_push(sk, tx, 0);
+	sk->sk_use_task_frag = task_frag;
+	sk->sk_allocation = gfp;
+	tlsrec_tx_settle(sk, tx, false);
+}
+
 /**
  * tlsrec_write_space() - TCP has space again: first for kept records
  * @sk: locked, by this task or by softirq
@@ -596,23 +727,14 @@ void tlsrec_write_space(struct sock *sk)
 		return;
 
 	tx = &ctx->tx;
-	/*
-	 * A writer in the middle of its call pushes by itself, and finds an
-	 * error by itself. Without scatter-gather TCP would copy, through
-	 * memory that belongs to the task that is running.
-	 */
-	if (tx->pending && !tx->turn.held && !sk->sk_err &&
-	    sk->sk_route_caps & NETIF_F_SG) {
-		gfp_t gfp = sk->sk_allocation;
-
-		/* This may be softirq, where TCP must not sleep for memory. */
-		sk->sk_allocation = GFP_ATOMIC;
-		tx_keep_error(sk, txout_push(sk, tx, 0));
-		sk->sk_allocation = gfp;
-		tx_settle(tx);
-	}
+	/* A writer in the middle of its call pushes by itself. */
+	if (tx->pending && !tx->turn.held)
+		tx_push_atomic(sk, tx);
 
 	tx->saved_write_space(sk);
+	/* TCP takes the bit away when it has space, but there is more to come. */
+	if (tx->pending)
+		set_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
 }
 
 /**
@@ -624,25 +746,36 @@ bool tlsrec_tx_open(const struct tlsrec_tx *tx)
 	return tx->work && tx->work->rec.open;
 }
 
+/* What has no memory is tried again, as close() must not wait for it. */
+#define FINISH_TRIES	4
+
 /**
- * tlsrec_tx_force() - TCP has to take what it has not taken yet
+ * tlsrec_tx_finish() - TCP has to take what it has not taken yet
  * @sk: locked
  * @tx: transmit direction
  *
- * For when nobody would do it later. At most a batch and, unless a writer is at
- * it, the open record go to TCP whether or not the send buffer has space.
+ * The stream ends: at most a batch and the open record go to TCP whether or not
+ * the send buffer has space. A writer who sleeps adds nothing any more.
+ *
+ * Return: whether TCP has all that calls have counted. If not, the peer must not
+ * see a clean end.
  */
-void tlsrec_tx_force(struct sock *sk, struct tlsrec_tx *tx)
+bool tlsrec_tx_finish(struct sock *sk, struct tlsrec_tx *tx)
 {
-	struct tcp_sock *tp = tcp_sk(sk);
-	int sndbuf = sk->sk_sndbuf;
-	u32 lowat = tp->notsent_lowat;
+	int tries = FINISH_TRIES;
+	bool done;
 
-	WRITE_ONCE(sk->sk_sndbuf, INT_MAX);
-	WRITE_ONCE(tp->notsent_lowat, UINT_MAX);
-	tlsrec_tx_flush(sk, tx);
-	WRITE_ONCE(sk->sk_sndbuf, sndbuf);
-	WRITE_ONCE(tp->notsent_lowat, lowat);
+	/* It has ended, one way or the other. */
+	if (txout_refusal(sk) == -EPIPE)
+		return true;
+	if (!tx->work)
+		return !tx->lost;
+	while (!tx_drain(sk, tx, true, txout_force) && !tx->err && --tries)
+		;
+	done = txwork_idle(tx->work) && !tx->lost;
+	if (!tx->turn.held)
+		tlsrec_tx_settle(sk, tx, false);
+	return done;
 }
 
 /* The socket is closed. */

@@ -107,25 +107,66 @@ static void nagle_on(struct tcp_sock *tp, u32 end, bool more)
 }
 
 /*
- * Hand the batch to TCP, without waiting. Returns 0 when all of it was taken,
- * else a negative errno with the rest kept.
+ * An error that was left on the socket (by an ICMP message, or recvmmsg()) while
+ * the connection lives is for the program's next call. TCP takes nothing as long
+ * as it is there, and tells it only once: so it is put aside.
+ */
+static int error_take(struct sock *sk)
+{
+	return likely(!sk->sk_err) ? 0 : xchg(&sk->sk_err, 0);
+}
+
+static void error_put_back(struct sock *sk, int err)
+{
+	/* Not over a newer one: they are written without the lock, too. */
+	if (err && !cmpxchg(&sk->sk_err, 0, err))
+		/* Whoever looked meanwhile has not seen it. */
+		sk_error_report(sk);
+}
+
+/* Was it an error that came only now? Put it aside, and TCP may take more. */
+static bool error_came(const struct sock *sk, int ret, int *err)
+{
+	if (ret == -EAGAIN)
+		return false;
+	/* -EPIPE: it was there, and somebody was told before TCP could be. */
+	if (ret != -EPIPE)
+		*err = -ret;
+	return !txout_refusal(sk);
+}
+
+/* How often one may come while a batch is handed to TCP. */
+#define ERRORS_MAX	8
+
+/**
+ * txout_push() - hand the batch to TCP, without waiting
+ * @sk: locked
+ * @tx: transmit direction, with a work area
+ * @flags: MSG_* of the call
+ *
+ * Return: 0 when all of it was taken, -EAGAIN with the rest kept, or what
+ * txout_refusal() says.
  */
 int txout_push(struct sock *sk, struct tlsrec_tx *tx, int flags)
 {
 	bool splice = flags & MSG_SPLICE_PAGES;
 	struct tlsrec_work *work = tx->work;
+	int ret, err, tries = ERRORS_MAX;
 	struct tcp_sock *tp = tcp_sk(sk);
 	bool held = tx->turn.held;
 	u32 end = tp->snd_sml;
 	bool nagle, more;
-	int ret = 0;
 
 	flags &= MSG_MORE | TLSREC_MSG_NOTLAST;
 	more = flags;
 	txout_uncork(sk, tx);
+	ret = txout_refusal(sk);
+	if (unlikely(ret))
+		return work->out_bytes ? ret : 0;
 	/* Who waits, and who gets a signal, is decided by the caller. */
 	flags |= MSG_DONTWAIT | MSG_NOSIGNAL;
 
+	err = error_take(sk);
 	/* TCP reports free space from inside of this, too. */
 	tx->turn.held = true;
 	nagle = nagle_off(tp);
@@ -133,17 +174,56 @@ int txout_push(struct sock *sk, struct tlsrec_tx *tx, int flags)
 		ret = tlsrec_push_pages(sk, work->out + work->out_first,
 					work->out_nr - work->out_first,
 					work->out_bytes, flags);
-		if (ret <= 0)
+		if (likely(ret > 0))
+			out_advance(work, ret);
+		else if (!error_came(sk, ret, &err) || !--tries)
 			break;
-		out_advance(work, ret);
 	}
 	if (nagle)
 		nagle_on(tp, end, more || work->out_bytes);
 	tx->turn.held = held;
+	if (unlikely(err))
+		error_put_back(sk, err);
 
 	if (work->out_bytes)
-		return ret ? ret : -EAGAIN;
+		return txout_refusal(sk) ? : -EAGAIN;
 	if (splice && flags & MSG_MORE)
 		tx_cork(sk, tx);
 	return 0;
+}
+
+/* In vain, before TCP is said to take nothing at all. */
+#define FORCE_TRIES	4
+
+/**
+ * txout_force() - hand the batch to TCP whether or not it has space
+ * @sk: locked
+ * @tx: transmit direction, with a work area
+ *
+ * For when nobody would do it later. Beyond its limits TCP is given memory for a
+ * socket that is over its send buffer, which so is made as small as is allowed
+ * for a packet; TCP must not make it smaller yet.
+ */
+void txout_force(struct sock *sk, struct tlsrec_tx *tx)
+{
+	struct tlsrec_work *work = tx->work;
+	struct tcp_sock *tp = tcp_sk(sk);
+	u32 lowat = tp->notsent_lowat;
+	u8 locks = sk->sk_userlocks;
+	int sndbuf = sk->sk_sndbuf;
+	int tries = FORCE_TRIES;
+	size_t left;
+
+	sk->sk_userlocks |= SOCK_SNDBUF_LOCK;
+	WRITE_ONCE(tp->notsent_lowat, UINT_MAX);
+	while (work->out_bytes && tries && !txout_refusal(sk)) {
+		left = work->out_bytes;
+		WRITE_ONCE(sk->sk_sndbuf, sk->sk_wmem_queued + 1);
+		txout_push(sk, tx, 0);
+		if (work->out_bytes == left)
+			tries--;
+	}
+	WRITE_ONCE(tp->notsent_lowat, lowat);
+	WRITE_ONCE(sk->sk_sndbuf, sndbuf);
+	sk->sk_userlocks = locks;
 }

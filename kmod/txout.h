@@ -36,8 +36,22 @@ static inline bool txout_full(const struct sock *sk,
 	       (int)work->out_bytes >= sk_stream_wspace(sk);
 }
 
+/* Why TCP takes nothing, now or ever; 0 when it does. */
+static inline int txout_refusal(const struct sock *sk)
+{
+	const struct tcp_sock *tp = tcp_sk(sk);
+
+	if (sk->sk_shutdown & SEND_SHUTDOWN ||
+	    !((1 << sk->sk_state) & (TCPF_ESTABLISHED | TCPF_CLOSE_WAIT)))
+		return -EPIPE;
+	if (unlikely(tp->repair && tp->repair_queue != TCP_SEND_QUEUE))
+		return -EINVAL;
+	return 0;
+}
+
 void txout_drop(struct tlsrec_work *work);
 void txout_uncork(struct sock *sk, struct tlsrec_tx *tx);
 int txout_push(struct sock *sk, struct tlsrec_tx *tx, int flags);
+void txout_force(struct sock *sk, struct tlsrec_tx *tx);
 
 #endif /* TLSREC_TXOUT_H */

@@ -38,7 +38,7 @@ static int tx_append_page(struct sock *sk, struct page *page, int offset,
 	if (!work || tx->turn.held || !(flags & TLSREC_MSG_NOTLAST))
 		return 0;
 	rec = &work->rec;
-	if (!rec->open || rec->type != TLSREC_TYPE_DATA || !rec->spliced ||
+	if (!rec->open || rec->due || rec->type != TLSREC_TYPE_DATA || !rec->spliced ||
 	    rec->nsrc >= TXREC_SG - 2)
 		return 0;
 	if (size < TXREC_SPLICE_MIN || size > rec->room.len ||
@@ -63,12 +63,13 @@ static int tx_append_page(struct sock *sk, struct page *page, int offset,
 		return size;
 
 	err = seal_record(sk, tx, work);
-	if (err) {
-		tlsrec_tx_flush(sk, tx);
-		return err;
+	if (err == -ENOMEM) {
+		rec->due = true;
+		txrec_hold(work);
+		err = 0;
 	}
-	tx->pending = true;
-	return size;
+	tlsrec_tx_settle(sk, tx, !err);
+	return err ? err : size;
 }
 
 static noinline int tx_send_page(struct sock *sk, struct page *page, int offset,
@@ -87,7 +88,7 @@ int tlsrec_sendpage(struct sock *sk, struct page *page, int offset,
 {
 	int ret;
 
-	if (flags & ~TLSREC_TX_FLAGS)
+	if (flags & TLSREC_TX_REFUSED)
 		return -EOPNOTSUPP;
 	/* A splice ends between two pages then, whatever it has promised. */
 	if (signal_pending(current))

@@ -178,7 +178,9 @@ static int record_grow_pieces(struct sock *sk, struct tlsrec_work *work,
 		align = PAGE_SIZE;
 	else
 		align = want < TXREC_STRIDE_MIN ? TXREC_BLOCK : TXREC_STRIDE;
-	if (!in_phase)
+	if (in_phase)
+		phase = round_down(phase, TXREC_BLOCK);
+	else
 		phase = -front & (align - 1);
 	err = -ENOSPC;
 	if (rec->split && want > TXREC_LARGE)
@@ -226,6 +228,7 @@ static void record_add_copied(struct tlsrec_work *work, unsigned int n)
 {
 	struct tx_record *rec = &work->rec;
 
+	rec->in_place = true;
 	if (rec->copied_last) {
 		work->src[rec->nsrc - 1].length += n;
 	} else if (rec->nsrc) {
@@ -291,8 +294,8 @@ static unsigned int spliced_piece(const struct bio_vec *bv, unsigned int skip,
 	n = bv->bv_len - skip;
 	if (n < TXREC_SPLICE_MIN)
 		return 0;
-	/* Only the end of a record may be off a cipher block. */
-	n = n < left ? round_down(n, TXREC_BLOCK) : left;
+	/* Off a cipher block the cipher would need memory of its own. */
+	n = round_down(min(n, left), TXREC_BLOCK);
 
 	*off = bv->bv_offset + skip;
 	*page = bv->bv_page + *off / PAGE_SIZE;
@@ -301,6 +304,8 @@ static unsigned int spliced_piece(const struct bio_vec *bv, unsigned int skip,
 		return 0;
 	if (*off + n <= PAGE_SIZE)
 		return n;
+	if (TLSREC_WALK_BY_PAGE && *off % TXREC_BLOCK)
+		return round_down(PAGE_SIZE - *off, TXREC_BLOCK);
 	/* A reference is for one allocation, the bio_vec may be of several. */
 	head = compound_head(*page);
 	rest = page_size(head) - (*page - head) * PAGE_SIZE - *off;

@@ -33,6 +33,9 @@ enum {
 /**
  * struct tx_record - the open record
  * @open: there is one
+ * @due: nothing is added to it any more, but there was no memory to seal it
+ * @counted: bytes of calls that have ended are in it
+ * @in_place: some of its source is its target
  * @type: content type
  * @split: head and tail are in @ends; otherwise the first target entry begins
  *	with room for the additional data, and @tail bytes are behind @room
@@ -51,6 +54,9 @@ enum {
  */
 struct tx_record {
 	bool			open;
+	bool			due;
+	bool			counted;
+	bool			in_place;
 	u8			type;
 	bool			split;
 	bool			copied_last;

@@ -9,6 +9,7 @@
 
 #include "compat.h"
 #include "early.h"
+#include "engine.h"
 #include "idle.h"
 #include "proto.h"
 #include "rx.h"
@@ -25,20 +26,32 @@ static int tlsrec_disconnect(struct sock *sk, int flags)
 	return -EOPNOTSUPP;
 }
 
+/*
+ * Has TCP all that it is to send? The flag is set already and TCP would refuse
+ * our last words; after an earlier FIN it refuses them by its state.
+ */
+static bool finish(struct sock *sk)
+{
+	bool done;
+
+	WRITE_ONCE(sk->sk_shutdown, sk->sk_shutdown & ~SEND_SHUTDOWN);
+	done = tlsrec_tx_finish(sk, &tlsrec_ctx(sk)->tx);
+	WRITE_ONCE(sk->sk_shutdown, sk->sk_shutdown | SEND_SHUTDOWN);
+	return done;
+}
+
 static void tlsrec_shutdown(struct sock *sk, int how)
 {
-	struct tlsrec_tx *tx = &tlsrec_ctx(sk)->tx;
+	const struct proto *base = tlsrec_base_proto(sk);
 
-	if (how & SEND_SHUTDOWN && tx->work) {
-		/*
-		 * The flag is set already and TCP would refuse our last words;
-		 * after an earlier FIN it refuses them by its state.
-		 */
-		WRITE_ONCE(sk->sk_shutdown, sk->sk_shutdown & ~SEND_SHUTDOWN);
-		tlsrec_tx_force(sk, tx);
-		WRITE_ONCE(sk->sk_shutdown, sk->sk_shutdown | SEND_SHUTDOWN);
+	if (how & SEND_SHUTDOWN && !finish(sk)) {
+		/* A FIN would say that this was all. */
+		base->disconnect(sk, 0);
+		/* As after a reset: there is no other connection for it. */
+		WRITE_ONCE(sk->sk_shutdown, SHUTDOWN_MASK);
+		return;
 	}
-	tlsrec_base_proto(sk)->shutdown(sk, how);
+	base->shutdown(sk, how);
 }
 
 /* The socket is TCP's again; it may live on as an orphan. */
@@ -63,7 +76,12 @@ static void tlsrec_close(struct sock *sk, long timeout)
 	lock_sock(sk);
 	ctx = tlsrec_ctx(sk);
 	tlsrec_idle_del(ctx);
-	tlsrec_tx_force(sk, &ctx->tx);
+	if (!tlsrec_tx_finish(sk, &ctx->tx)) {
+		/* No FIN, which would say that this was all: a reset. */
+		sock_set_flag(sk, SOCK_LINGER);
+		sk->sk_lingertime = 0;
+	}
+	tlsrec_engine_del(ctx);
 	if (ctx->tx.key.cipher)
 		tlsrec_stat_add(sk, TLSREC_CURR_TX_SW, -1);
 	if (ctx->rx.key.cipher)
@@ -169,6 +187,7 @@ static int ulp_init(struct sock *sk)
 	ctx->stats = tlsrec_stats(sk);
 	ctx->sk = sk;
 	INIT_LIST_HEAD(&ctx->idle);
+	INIT_LIST_HEAD(&ctx->engine);
 	ctx->tx.max_payload = TLSREC_MAX_PAYLOAD;
 	tlsrec_turn_init(&ctx->tx.turn);
 	tlsrec_turn_init(&ctx->rx.turn);

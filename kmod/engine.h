@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The engine of what waits for memory: sockets that no event will move. */
+#ifndef TLSREC_ENGINE_H
+#define TLSREC_ENGINE_H
+
+#include "tlsrec.h"
+
+int tlsrec_engine_init(void (*run)(struct sock *sk));
+void tlsrec_engine_exit(void);
+void tlsrec_engine_add(struct tlsrec_ctx *ctx);
+void tlsrec_engine_del(struct tlsrec_ctx *ctx);
+
+#endif /* TLSREC_ENGINE_H */
