@@ -336,14 +336,14 @@ static int call_begin(struct tx_call *call, u8 type)
 	struct tx_record *rec = &call->work->rec;
 	int err;
 
-	if (call->tx->err)
-		return call->tx->err;
 	err = txout_refusal(call->sk);
 	if (err)
 		return err;
 	/* It is for this call, which takes nothing then. */
 	if (call->sk->sk_err)
 		return -EPIPE;
+	if (call->tx->err)
+		return call->tx->err;
 
 	if (txout_full(call->sk, call->work)) {
 		err = call_push(call, true);

@@ -10,11 +10,9 @@
 #include <fcntl.h>
 #include <linux/icmp.h>
 #include <linux/icmpv6.h>
-#include <linux/sockios.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/syscall.h>
@@ -48,19 +46,6 @@ TT_VARIANT(count, tls13_ccm128_mapped, TT_MAPPED, TLS_1_3_VERSION, TLS_CIPHER_AE
 
 enum { TOTAL = 1 << 20 };
 
-static uint64_t bytes_acked(int fd)
-{
-	/* the C library's struct tcp_info ends where the kernel's had 2012's fields */
-	struct {
-		struct tcp_info ti;
-		uint64_t pacing_rate, max_pacing_rate, bytes_acked;
-	} i = { };
-	socklen_t len = sizeof(i);
-
-	TT_MUST(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &i, &len) == 0);
-	return i.bytes_acked;
-}
-
 static void repair(int fd, int on)
 {
 	TT_MUST(setsockopt(fd, IPPROTO_TCP, TCP_REPAIR, &on, sizeof(on)) == 0);
@@ -91,7 +76,7 @@ static void connection(SELF, const FIXTURE_VARIANT(count) *variant)
 	repair_queue(self->sk, TCP_SEND_QUEUE);
 	TT_MUST(getsockopt(self->sk, IPPROTO_TCP, TCP_QUEUE_SEQ, &self->seq, &len) == 0);
 	repair(self->sk, -1);
-	self->acked = bytes_acked(self->sk);
+	self->acked = tt_bytes_acked(self->sk);
 	self->wire = 0;
 	tt_sockopt(self->sk, SOL_SOCKET, SO_SNDBUF, 30000);
 	tt_install(self->sk, &self->k, &self->back);
@@ -163,7 +148,7 @@ static void icmp4(SELF)
 	m.ip.from = m.ip.to = dst.sin_addr.s_addr;
 	m.source = f->sin_port;
 	m.dest = t->sin_port;
-	m.seq = htonl(self->seq + (bytes_acked(self->sk) - self->acked));
+	m.seq = htonl(self->seq + (tt_bytes_acked(self->sk) - self->acked));
 	m.ip.sum = checksum(&m.ip, sizeof(m.ip));
 	m.icmp.checksum = checksum(&m, sizeof(m));
 	TT_MUST(sendto(self->raw, &m, sizeof(m), 0, (void *)&dst, sizeof(dst)) == sizeof(m));
@@ -191,7 +176,7 @@ static void icmp6(SELF)
 	m.ip.to = to.sin6_addr;
 	m.source = from.sin6_port;
 	m.dest = to.sin6_port;
-	m.seq = htonl(self->seq + (bytes_acked(self->sk) - self->acked));
+	m.seq = htonl(self->seq + (tt_bytes_acked(self->sk) - self->acked));
 	to = from;
 	to.sin6_port = 0;
 	TT_MUST(sendto(self->raw, &m, sizeof(m), 0, (void *)&to, sizeof(to)) == sizeof(m));
@@ -413,19 +398,6 @@ TEST_F(count, recvmmsg_sendfile)	{ BLOCKED(SENDFILE, BY_RECVMMSG); }
 TEST_F(count, recvmmsg_splice)		{ BLOCKED(SPLICE, BY_RECVMMSG); }
 TEST_F(count, recvmmsg_more)		{ BLOCKED(SEND_MORE, BY_RECVMMSG); }
 
-/* bytes of records that TCP has been given since the connection began */
-static uint64_t in_tcp(SELF)
-{
-	uint64_t acked;
-	int queued;
-
-	do {
-		acked = bytes_acked(self->sk);
-		TT_MUST(ioctl(self->sk, SIOCOUTQ, &queued) == 0);
-	} while (acked != bytes_acked(self->sk));
-	return acked - self->acked + queued;
-}
-
 /* send until nothing is taken any more; what was counted, more than TCP has */
 static size_t fill(SELF, int way)
 {
@@ -449,7 +421,7 @@ TEST_F(count, nobody_calls)
 	for (int by = 0; by < N_BY; by++)
 	for (int way = 0; way < SEND_MORE; way++) {
 		size_t sent = fill(self, way), got = 0;
-		uint64_t had = in_tcp(self);
+		uint64_t had = tt_bytes_taken(self->sk) - self->acked;
 		ssize_t n;
 		char b;
 
@@ -485,7 +457,7 @@ TEST_F(count, end)
 		}
 		recverr(self, variant, 1);
 		sent = fill(self, SEND);
-		had = in_tcp(self);
+		had = tt_bytes_taken(self->sk) - self->acked;
 		leave_error(self, variant, by);
 		if (how) {
 			close(self->sk);

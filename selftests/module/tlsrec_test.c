@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <sched.h>
 #include <sys/ioctl.h>
@@ -798,6 +799,31 @@ uint64_t tt_bytes_received(int fd)
 	memset(&i, 0, sizeof(i));
 	TT_MUST(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &i, &len) == 0);
 	return i.bytes_received;
+}
+
+uint64_t tt_bytes_acked(int fd)
+{
+	struct {
+		struct tcp_info ti;
+		uint64_t pacing_rate, max_pacing_rate, bytes_acked;
+	} i;
+	socklen_t len = sizeof(i);
+
+	memset(&i, 0, sizeof(i));
+	TT_MUST(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &i, &len) == 0);
+	return i.bytes_acked;
+}
+
+uint64_t tt_bytes_taken(int fd)
+{
+	uint64_t acked;
+	int queued;
+
+	do {
+		acked = tt_bytes_acked(fd);
+		TT_MUST(ioctl(fd, SIOCOUTQ, &queued) == 0);
+	} while (acked != tt_bytes_acked(fd));
+	return acked + queued;
 }
 
 void tt_wait_received(int fd, uint64_t bytes)

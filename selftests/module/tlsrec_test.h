@@ -173,6 +173,9 @@ void tt_reset(int fd);
 int tt_child_status(pid_t pid);
 uint64_t tt_bytes_received(int fd);
 void tt_wait_received(int fd, uint64_t bytes);
+/* bytes that TCP was given to send since the connection began: those acknowledged, and those in its queue */
+uint64_t tt_bytes_acked(int fd);
+uint64_t tt_bytes_taken(int fd);
 void tt_nonblock(int fd, bool on);
 void tt_sockopt(int fd, int level, int opt, int val);
 int tt_sockopt_get(int fd, int level, int opt);
