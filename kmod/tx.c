@@ -27,7 +27,7 @@ static bool tx_has_event(struct sock *sk, const struct tlsrec_work *work)
 	       sk->sk_write_space == tlsrec_write_space;
 }
 
-/* Something is kept: let TCP tell of every acknowledgement, or try again. */
+/* Something is kept: let TCP tell of every ACK, or try again. */
 static void tx_watch(struct sock *sk, const struct tlsrec_work *work)
 {
 	set_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
