@@ -80,14 +80,14 @@ static bool take(SELF, int peer, size_t from, size_t total)
 
 /* --- a route without scatter-gather, where TCP copies --- */
 
-static void md5(int fd, const char *peer)
+static bool md5(int fd, const char *peer)
 {
 	struct tcp_md5sig m = { .tcpm_keylen = 6, .tcpm_key = "secret" };
 	struct sockaddr_in *a = (void *)&m.tcpm_addr;
 
 	a->sin_family = AF_INET;
 	TT_MUST(inet_pton(AF_INET, peer, &a->sin_addr) == 1);
-	TT_MUST(setsockopt(fd, IPPROTO_TCP, TCP_MD5SIG, &m, sizeof(m)) == 0);
+	return setsockopt(fd, IPPROTO_TCP, TCP_MD5SIG, &m, sizeof(m)) == 0;
 }
 
 static void enter(const char *ns)
@@ -110,6 +110,10 @@ TEST_F(engine, no_scatter_gather)
 
 	if (variant->family != TT_IP4)
 		SKIP(return, "made for IPv4");
+	sk = socket(AF_INET, SOCK_STREAM, 0);
+	if (!md5(sk, "10.9.0.2"))
+		SKIP(return, "this kernel has no TCP_MD5SIG");
+	close(sk);
 	ASSERT_EQ(0, unshare(CLONE_NEWNET));
 	ASSERT_EQ(0, pipe(sync));
 	pid = fork();
@@ -130,14 +134,14 @@ TEST_F(engine, no_scatter_gather)
 	enter(there);
 	ASSERT_EQ(0, system("ip addr add 10.9.0.2/24 dev v1 && ip link set v1 up"));
 	l = socket(AF_INET, SOCK_STREAM, 0);
-	md5(l, "10.9.0.1");
+	ASSERT_TRUE(md5(l, "10.9.0.1"));
 	tt_sockopt(l, SOL_SOCKET, SO_RCVBUF, 10000);
 	ASSERT_EQ(0, bind(l, (void *)&addr, sizeof(addr)));
 	ASSERT_EQ(0, listen(l, 1));
 	ASSERT_EQ(0, getsockname(l, (void *)&addr, &len));
 	enter(here);
 	sk = socket(AF_INET, SOCK_STREAM, 0);
-	md5(sk, "10.9.0.2");
+	ASSERT_TRUE(md5(sk, "10.9.0.2"));
 	ASSERT_EQ(0, connect(sk, (void *)&addr, sizeof(addr)));
 	peer = accept(l, NULL, NULL);
 	ASSERT_LE(0, peer);
@@ -335,12 +339,12 @@ static bool disarm(void)
 TEST_F(engine, faults)
 {
 	size_t len[] = { 100, 5000, 16384, 40000, 70001 };
-	uint8_t *data = malloc(70001);
+	uint8_t *data = malloc(70002);
 	int file = memfd_create("engine", 0), hits = 0, waits = 0;
 
 	if (!faults())
 		SKIP(return, NO_FAULTS);
-	tt_fill(data, 70001, 0);
+	tt_fill(data, 70002, 0);
 	ASSERT_EQ(70001, write(file, data, 70001));
 	for (int way = 0; way < 3; way++)
 	for (size_t l = 0; l < ARRAY_SIZE(len); l++)
@@ -369,13 +373,13 @@ TEST_F(engine, faults)
 		hit = disarm();
 		hits += hit;
 		if (r < 0) {
-			/* page cache and pipe of sendfile() have an error of their own */
-			EXPECT_TRUE(hit && (err == EAGAIN || (way && err == ENOMEM))) TH_LOG("way %d length %zu fault %d: %s", way, len[l], n, strerror(err));
+			/* a copy from the program may fail as well, and what sendfile() needs besides */
+			EXPECT_TRUE(hit && (err == EAGAIN || err == EFAULT || (way == 1 && err == ENOMEM))) TH_LOG("way %d length %zu fault %d: %s", way, len[l], n, strerror(err));
 			r = 0;
 		}
 		ok = take(self, fd[1], 0, r);
 		EXPECT_TRUE(ok) TH_LOG("way %d length %zu fault %d: counted %zd", way, len[l], n, r);
-		if (ok && (err == EAGAIN || (!err && r < (ssize_t)len[l] && way == 0))) {
+		if (ok && err == EAGAIN) {
 			waits++;
 			EXPECT_EQ(1, epoll_wait(ep, &ev, 1, 10000)) TH_LOG("way %d length %zu fault %d: not woken", way, len[l], n);
 		}
