@@ -291,7 +291,7 @@ static int nth_fd = -1;
 
 static bool faults(void)
 {
-	const char *dirs[] = { "failslab", "fail_page_alloc" };
+	const char *dirs[] = { "failslab", "fail_page_alloc", "fail_usercopy" };
 	const char *set[][2] = { { "ignore-gfp-wait", "N" }, { "min-order", "0" }, { "ignore-gfp-highmem", "N" }, { "verbose", "0" } };
 	char path[100];
 
