@@ -24,20 +24,37 @@ static LIST_HEAD(engine_list);
 static unsigned int engine_ms = ENGINE_MIN_MS;
 /*
  * Protects both. A socket on the list is alive, since tlsrec_close() takes it
- * off first. Taken inside of the socket lock, and softirq takes it, too.
+ * off first. Taken inside of the socket lock, and softirq takes it, too; the
+ * other way round there is only an attempt.
  */
 static DEFINE_SPINLOCK(engine_lock);
 
 static void engine_tick(struct work_struct *work);
 static DECLARE_DELAYED_WORK(engine_work, engine_tick);
 
-/* It may have been closed while the list was not locked. */
-static void engine_try(struct sock *sk)
+static void engine_schedule(void)
 {
-	lock_sock(sk);
-	if (tlsrec_ctx(sk))
-		engine_run(sk);
-	release_sock(sk);
+	queue_delayed_work(engine_queue, &engine_work,
+			   msecs_to_jiffies(engine_ms));
+}
+
+/*
+ * lock_sock() for a socket that is on the list, unless it would have to wait:
+ * whoever has the socket may sleep for as long as he likes, in a page fault for
+ * instance, and others are behind it on the list.
+ */
+static bool engine_lock_sock(struct sock *sk)
+{
+	if (!spin_trylock(&sk->sk_lock.slock))
+		return false;
+	if (sock_owned_by_user_nocheck(sk)) {
+		spin_unlock(&sk->sk_lock.slock);
+		return false;
+	}
+	sk->sk_lock.owned = 1;
+	mutex_acquire(&sk->sk_lock.dep_map, 0, 1, _RET_IP_);
+	spin_unlock(&sk->sk_lock.slock);
+	return true;
 }
 
 static void engine_tick(struct work_struct *work)
@@ -52,19 +69,27 @@ static void engine_tick(struct work_struct *work)
 	list_splice_init(&engine_list, &todo);
 	while (!list_empty(&todo)) {
 		ctx = list_first_entry(&todo, struct tlsrec_ctx, engine);
-		list_del_init(&ctx->engine);
 		sk = ctx->sk;
+		if (!engine_lock_sock(sk)) {
+			list_move_tail(&ctx->engine, &engine_list);
+			continue;
+		}
+		list_del_init(&ctx->engine);
+		/* Who closes it waits for the lock, and frees it behind us. */
 		sock_hold(sk);
 		spin_unlock_bh(&engine_lock);
-		engine_try(sk);
+		engine_run(sk);
+		release_sock(sk);
 		sock_put(sk);
 		cond_resched();
 		spin_lock_bh(&engine_lock);
 	}
-	if (list_empty(&engine_list))
+	if (list_empty(&engine_list)) {
 		engine_ms = ENGINE_MIN_MS;
-	else
+	} else {
 		engine_ms = min_t(unsigned int, 2 * engine_ms, ENGINE_MAX_MS);
+		engine_schedule();
+	}
 	spin_unlock_bh(&engine_lock);
 	memalloc_noio_restore(noio);
 }
@@ -75,14 +100,10 @@ static void engine_tick(struct work_struct *work)
  */
 void tlsrec_engine_add(struct tlsrec_ctx *ctx)
 {
-	/* Taken off, it is looked at when it is not locked any more. */
-	if (!list_empty(&ctx->engine))
-		return;
-
 	spin_lock_bh(&engine_lock);
-	list_add_tail(&ctx->engine, &engine_list);
-	queue_delayed_work(engine_queue, &engine_work,
-			   msecs_to_jiffies(engine_ms));
+	if (list_empty(&ctx->engine))
+		list_add_tail(&ctx->engine, &engine_list);
+	engine_schedule();
 	spin_unlock_bh(&engine_lock);
 }
 

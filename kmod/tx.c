@@ -377,21 +377,27 @@ static int call_start(struct tx_call *call)
 
 /*
  * An error has ended the call. What is in records is counted and goes out, so
- * the last of them is complete now, unless more was announced.
+ * the last of them is complete now, unless the program has announced more. A
+ * splice announces it by itself, and after an error nobody says that it ended.
  */
 static void call_rescue(struct tx_call *call)
 {
 	struct tx_record *rec = &call->work->rec;
+	bool splice = call->flags & MSG_SPLICE_PAGES;
 	int err;
 
 	call->timeo = 0;
 	call_look(call);
-	if (!(call->flags & MSG_MORE) && call->copied > call->sealed &&
-	    rec->open && !txout_refusal(call->sk)) {
-		err = seal_record(call->sk, call->tx, call->work);
-		if (!err)
-			call->sealed = call->copied;
-		rec->due = err == -ENOMEM;
+	if (rec->open && rec->len && !txout_refusal(call->sk)) {
+		if (splice)
+			rec->due = true;
+		if (call->copied > call->sealed &&
+		    (splice || !(call->flags & MSG_MORE))) {
+			err = seal_record(call->sk, call->tx, call->work);
+			if (!err)
+				call->sealed = call->copied;
+			rec->due = err == -ENOMEM;
+		}
 	}
 	/* Its record was lost. */
 	if (call->tx->err)
@@ -619,8 +625,8 @@ int tlsrec_sendmsg(struct sock *sk, struct msghdr *msg, size_t size)
 }
 
 /*
- * Push what is kept, and seal the open record if nothing is added to it. Returns
- * whether nothing is left.
+ * Push what is kept, and seal the open record if nothing is added to it, or is
+ * from now on since it is @complete. Returns whether nothing is left.
  */
 static bool tx_drain(struct sock *sk, struct tlsrec_tx *tx, bool complete,
 		     void (*push)(struct sock *sk, struct tlsrec_tx *tx))
@@ -629,11 +635,13 @@ static bool tx_drain(struct sock *sk, struct tlsrec_tx *tx, bool complete,
 	struct tx_record *rec = &work->rec;
 	int err;
 
+	if (complete && rec->open && rec->len)
+		rec->due = true;
 	push(sk, tx);
 	/* A full batch has no room. */
 	if (work->out_bytes)
 		return false;
-	if (!rec->open || !rec->len || !(complete || rec->due))
+	if (!rec->due)
 		return true;
 	err = seal_record(sk, tx, work);
 	rec->due = err == -ENOMEM;
