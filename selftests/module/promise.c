@@ -85,6 +85,8 @@ static void child(const struct profile *p, enum tt_family family, uint64_t seed,
 {
 	if (p->cgroup)
 		ends_enter_cgroup();
+	if (p->tiny)
+		ends_small_segments();
 	for (; seed < end; seed++)
 		sequence(p, family, seed);
 	fflush(stdout);

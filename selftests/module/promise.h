@@ -147,6 +147,7 @@ void ends_arm(int n);
 bool ends_disarm(void);
 const char *ends_no_cgroup(void);
 void ends_enter_cgroup(void);
+void ends_small_segments(void);
 
 /* promise_seq.c */
 void seq_open(struct seq *s);

@@ -613,7 +613,7 @@ void call_leave_error(struct seq *s, struct way *w)
 		model_check(w, "recvmmsg", &b[i], m[i].msg_len, -1, false);
 }
 
-static void neighbour_inq(struct way *w)
+static void neighbour_inq(struct seq *s, struct way *w)
 {
 	uint64_t got = w->got;
 	int n = -1;
@@ -622,7 +622,7 @@ static void neighbour_inq(struct way *w)
 	model_lock();
 	if (w->rx->ulp && (n < 0 || n + got > w->sent + w->trying))
 		wrong("FIONREAD: %d, but only %llu bytes are counted", n, (unsigned long long)(w->sent + w->trying - got));
-	if (w->rx->ulp && n && got == w->got && model_control(w))
+	if (w->rx->ulp && n && !s->blocking && model_control(w))
 		wrong("FIONREAD: %d, and a control record is next", n);
 	model_unlock();
 }
@@ -634,7 +634,7 @@ static void neighbour_peek(struct seq *s, struct way *w)
 
 	if (!s->blocking)
 		call_read(s, w, 6, 1 + pick(s, 20000), MSG_DONTWAIT);
-	else if (recv(w->rx->fd, b, sizeof(b), MSG_PEEK | MSG_DONTWAIT) < 0)
+	else if (recv(w->rx->fd, b, sizeof(b), MSG_PEEK | MSG_DONTWAIT) < 0 && errno != EIO)
 		check_read_error(s, w, "a peek", 5, MSG_DONTWAIT, errno);
 }
 
@@ -648,7 +648,7 @@ void call_neighbour(struct seq *s, struct way *w, int what)
 	__sync_fetch_and_add(&watch->calls, 1);
 	switch (what) {
 	case 0:
-		neighbour_inq(w);
+		neighbour_inq(s, w);
 		break;
 	case 1:
 		if (w->rx->ulp)
@@ -700,15 +700,23 @@ static void take_error(struct way *w)
 		say("an entry from the error queue");
 }
 
+/* With tiny buffers TCP itself drops segments and backs off. */
+static bool tcp_is_at_it(const struct seq *s, const struct way *w)
+{
+	int out = 0;
+
+	return s->profile->tiny && !w->tx->closed && !ioctl(w->tx->fd, SIOCOUTQ, &out) && out;
+}
+
 void wait_readable(struct seq *s, struct way *w)
 {
 	static const char *const names[] = { "epoll", "epoll, edge-triggered", "poll" };
-	int how = pick(s, 3), ev, out = 0;
+	int how = pick(s, 3), ev, out = 0, tries = 0;
 	ssize_t n;
 
 	do {
 		ev = how_to_wait(w, how);
-	} while (ev < 0 && errno == EINTR);
+	} while ((ev < 0 && errno == EINTR) || (!ev && tcp_is_at_it(s, w) && tries++ < 5));
 	if (ev) {
 		if (ev & POLLERR && !w->rx->peer_reset)
 			take_error(w);

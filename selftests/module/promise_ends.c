@@ -9,6 +9,8 @@
 #include <netinet/ip.h>
 #include <netinet/ip6.h>
 #include <netinet/ip_icmp.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 
@@ -225,4 +227,16 @@ void ends_enter_cgroup(void)
 
 	snprintf(pid, sizeof(pid), "%d", getpid());
 	TT_MUST(put(CGROUPS "/small/cgroup.procs", pid) == 0);
+}
+
+/* A network whose segments are small enough for tiny buffers. */
+void ends_small_segments(void)
+{
+	struct ifreq ifr = { .ifr_name = "lo", .ifr_mtu = 1500 };
+	int fd;
+
+	TT_MUST(tt_netns() == 0);
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	TT_MUST(fd >= 0 && ioctl(fd, SIOCSIFMTU, &ifr) == 0);
+	close(fd);
 }

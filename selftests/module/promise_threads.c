@@ -165,10 +165,12 @@ static void intrude_last(struct intruder *x)
 	uint64_t end = tt_now_ms() + 3 * patience(), last = w->got;
 
 	while (!x->done) {
-		if (x->writes)
-			call_read(&x->s, w, model_control(w) ? READ_CONTROL : 0, 1 + pick(&x->s, 100000), MSG_DONTWAIT);
-		else if (bare_flush(w, SIZE_MAX) >= 0 && call_send(&x->s, w, 0, pick_len(&x->s), MSG_DONTWAIT) == -EAGAIN)
-			usleep(200);
+		if (x->writes) {
+			if (call_read(&x->s, w, model_control(w) ? READ_CONTROL : 0, 1 + pick(&x->s, 100000), MSG_DONTWAIT) == -EAGAIN)
+				tt_poll(w->rx->fd, POLLIN, 5);
+		} else if (bare_flush(w, SIZE_MAX) < 0 || call_send(&x->s, w, 0, pick_len(&x->s), MSG_DONTWAIT) == -EAGAIN) {
+			tt_poll(w->tx->fd, POLLOUT, 5);
+		}
 		if (w->got > last) {
 			last = w->got;
 			end = tt_now_ms() + 3 * patience();
