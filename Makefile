@@ -16,7 +16,7 @@ VM := selftests/vm
 
 export PREFIX DESTDIR
 
-.PHONY: all modules modules_install user install clean demo check check-debug interop selftest \
+.PHONY: all modules modules_install user install clean demo check check-debug soak interop selftest \
 	unit static bench bench-check vm-shell help
 
 all: user
@@ -61,6 +61,9 @@ check:
 check-debug:
 	@$(VM)/check debug
 
+soak:
+	@$(VM)/check soak
+
 interop:
 	@$(VM)/check interop
 
@@ -93,6 +96,8 @@ help:
 	@echo "make check              all tests, in virtual machines, on Linux 6.1, 6.12 and the newest that"
 	@echo "                        Debian's trixie-backports has; some also on arm64 and generic ones"
 	@echo "make check-debug        the kernel's tests on a debug kernel (built the first time)"
+	@echo "make soak               what finds more the longer it runs: a million random calls against a"
+	@echo "                        model and bulk data, on each kernel (hours)"
 	@echo "make interop            only the tests with other programs and with NFS and NVMe over"
 	@echo "                        TCP; writes what they proved to docs/interop.md"
 	@echo "make selftest           only the kernel's own TLS selftest, with tlsrec and with the in-tree"
