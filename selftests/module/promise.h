@@ -146,7 +146,8 @@ const char *ends_no_faults(void);
 void ends_arm(int n);
 bool ends_disarm(void);
 const char *ends_no_cgroup(void);
-void ends_enter_cgroup(void);
+void ends_enter_cgroup(bool yes);
+long ends_cgroup_limited(void);
 void ends_small_segments(void);
 
 /* promise_seq.c */

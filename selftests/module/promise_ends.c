@@ -200,7 +200,7 @@ bool ends_disarm(void)
 /* ---- a memory cgroup ---- */
 
 #define CGROUPS "/tmp/promise-cgroup"
-#define CGROUP_BYTES "16777216"
+#define CGROUP_BYTES "2097152"
 
 /* Why the process cannot be confined. */
 const char *ends_no_cgroup(void)
@@ -221,12 +221,29 @@ const char *ends_no_cgroup(void)
 	return NULL;
 }
 
-void ends_enter_cgroup(void)
+/* How often the limit was felt since the cgroup was made. */
+long ends_cgroup_limited(void)
+{
+	FILE *f = fopen(CGROUPS "/small/memory.events", "re");
+	char name[32];
+	long n, max = -1;
+
+	if (!f)
+		return -1;
+	while (fscanf(f, "%31s %ld", name, &n) == 2)
+		if (!strcmp(name, "max"))
+			max = n;
+	fclose(f);
+	return max;
+}
+
+/* Sockets made inside are charged to it, and nothing else of the process is. */
+void ends_enter_cgroup(bool yes)
 {
 	char pid[16];
 
 	snprintf(pid, sizeof(pid), "%d", getpid());
-	TT_MUST(put(CGROUPS "/small/cgroup.procs", pid) == 0);
+	TT_MUST(put(yes ? CGROUPS "/small/cgroup.procs" : CGROUPS "/cgroup.procs", pid) == 0);
 }
 
 /* A network whose segments are small enough for tiny buffers. */

@@ -68,7 +68,11 @@ void seq_open(struct seq *s)
 	s->all = s;
 	s->version = pick(s, 2) ? TLS_1_3_VERSION : TLS_1_2_VERSION;
 	s->cipher = pick_cipher(s);
+	if (s->profile->cgroup)
+		ends_enter_cgroup(true);
 	tt_tcp_pair(s->family, fd);
+	if (s->profile->cgroup)
+		ends_enter_cgroup(false);
 	for (int i = 0; i < 2; i++) {
 		struct way *w = &s->way[i];
 
@@ -244,7 +248,8 @@ static void step(struct seq *s)
 {
 	struct way *w = &s->way[pick(s, 2)];
 
-	switch (pick(s, 16)) {
+	/* what is not read fills the cgroup */
+	switch (s->profile->cgroup && pick(s, 4) ? 0 : pick(s, 16)) {
 	case 0 ... 5:
 		step_send(s, w);
 		break;
@@ -372,7 +377,7 @@ void finish(struct seq *s)
 
 void run_steps(struct seq *s)
 {
-	unsigned int n = 4 + pick(s, 30);
+	unsigned int n = (s->profile->cgroup ? 40 : 4) + pick(s, 30);
 
 	seq_open(s);
 	for (unsigned int i = 0; i < n; i++)
