@@ -170,7 +170,11 @@ static void test(const struct profile *p, enum tt_family family, uint64_t seed, 
 		ksft_test_result_skip("promise.%s.%s # SKIP %s\n", p->name, families[family], missing);
 		return;
 	}
+	if (p->cgroup)
+		ends_quiet_console(true);
 	bad = run(p, family, seed, n);
+	if (p->cgroup)
+		ends_quiet_console(false);
 	ksft_print_msg("%s.%s: %llu sequences, %llu calls, %llu ms, %d wrong\n", p->name, families[family],
 		       (unsigned long long)(watch->sequences - sequences), (unsigned long long)(watch->calls - calls),
 		       (unsigned long long)(tt_now_ms() - begin), bad);

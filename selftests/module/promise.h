@@ -148,6 +148,7 @@ bool ends_disarm(void);
 const char *ends_no_cgroup(void);
 void ends_enter_cgroup(bool yes);
 long ends_cgroup_limited(void);
+void ends_quiet_console(bool yes);
 void ends_small_segments(void);
 
 /* promise_seq.c */

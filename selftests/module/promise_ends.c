@@ -221,6 +221,18 @@ const char *ends_no_cgroup(void)
 	return NULL;
 }
 
+/*
+ * A cgroup at its limit in which there is nobody to kill makes the kernel say so at length, each time. That is not for the
+ * console; what is, is said there again.
+ */
+void ends_quiet_console(bool yes)
+{
+	put("/proc/sys/kernel/printk", yes ? "4" : "8");
+	if (!yes && system("dmesg | grep -E 'WARNING:|BUG:|KASAN:|UBSAN:|possible (circular|recursive)|suspicious RCU' |"
+			   "while read -r line; do echo \"<3>$line\" >/dev/kmsg; done"))
+		printf("# no kernel log\n");
+}
+
 /* How often the limit was felt since the cgroup was made. */
 long ends_cgroup_limited(void)
 {
