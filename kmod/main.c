@@ -8,7 +8,6 @@
 
 #include "engine.h"
 #include "idle.h"
-#include "pool.h"
 #include "replace.h"
 #include "spare.h"
 #include "stats.h"
@@ -49,12 +48,9 @@ static int __init tlsrec_init(void)
 	err = announce();
 	if (err)
 		return err;
-	err = tlsrec_pool_init();
-	if (err)
-		return err;
 	err = tlsrec_spare_init();
 	if (err)
-		goto err_pool;
+		return err;
 	err = tlsrec_stats_init();
 	if (err)
 		goto err_spare;
@@ -83,8 +79,6 @@ err_stats:
 	tlsrec_stats_exit();
 err_spare:
 	tlsrec_spare_exit();
-err_pool:
-	tlsrec_pool_exit();
 	return err;
 }
 
@@ -96,7 +90,6 @@ static void __exit tlsrec_exit(void)
 	tlsrec_engine_exit();
 	tlsrec_stats_exit();
 	tlsrec_spare_exit();
-	tlsrec_pool_exit();
 }
 
 module_init(tlsrec_init);

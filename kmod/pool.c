@@ -45,7 +45,11 @@ struct pools {
 	struct pool	stream[TLSREC_NR_STREAMS];
 };
 
-static struct pools __percpu *pools;
+/*
+ * As old as the module's memory: the parameter in sysfs that looks at it is there
+ * before init and after exit.
+ */
+static DEFINE_PER_CPU(struct pools, pools);
 
 /* Nobody but the pool has a reference, so nobody reads the page any more. */
 static bool chunk_idle(struct page *page)
@@ -165,11 +169,11 @@ static int pool_get_slow(enum tlsrec_stream stream, unsigned int min,
 	struct pool *pool;
 	bool much, ok;
 
-	pool = &get_cpu_ptr(pools)->stream[stream];
+	pool = &get_cpu_var(pools).stream[stream];
 	much = !fits_page(min, align, phase) && pool_has_much(pool);
 	ok = !much && pool_recycle(pool) &&
 	     pool_cut(pool, min, want, align, phase, slice);
-	put_cpu_ptr(pools);
+	put_cpu_var(pools);
 	if (likely(ok))
 		return 0;
 	if (much)
@@ -193,10 +197,10 @@ static int pool_get_slow(enum tlsrec_stream stream, unsigned int min,
 	}
 
 	/* This may be another CPU by now, which is as good. */
-	pool = &get_cpu_ptr(pools)->stream[stream];
+	pool = &get_cpu_var(pools).stream[stream];
 	old = pool_install(pool, fresh);
 	pool_cut(pool, min, want, align, phase, slice);
-	put_cpu_ptr(pools);
+	put_cpu_var(pools);
 	if (old)
 		put_page(old);
 	return 0;
@@ -220,10 +224,10 @@ int tlsrec_pool_get(enum tlsrec_stream stream, unsigned int min,
 		    unsigned int want, unsigned int align, unsigned int phase,
 		    gfp_t gfp, struct tlsrec_slice *slice)
 {
-	struct pool *pool = &get_cpu_ptr(pools)->stream[stream];
+	struct pool *pool = &get_cpu_var(pools).stream[stream];
 	bool ok = pool_cut(pool, min, want, align, phase, slice);
 
-	put_cpu_ptr(pools);
+	put_cpu_var(pools);
 	if (likely(ok))
 		return 0;
 	return pool_get_slow(stream, min, want, align, phase, gfp, slice);
@@ -241,7 +245,7 @@ int tlsrec_pool_get(enum tlsrec_stream stream, unsigned int min,
 bool tlsrec_pool_extend(enum tlsrec_stream stream, unsigned int min,
 			unsigned int want, struct tlsrec_slice *slice)
 {
-	struct pool *pool = &get_cpu_ptr(pools)->stream[stream];
+	struct pool *pool = &get_cpu_var(pools).stream[stream];
 	unsigned int end = slice->off + slice->len;
 	bool ok;
 
@@ -251,7 +255,7 @@ bool tlsrec_pool_extend(enum tlsrec_stream stream, unsigned int min,
 		slice->len += min(want, pool->size - end);
 		pool->off = slice->off + slice->len;
 	}
-	put_cpu_ptr(pools);
+	put_cpu_var(pools);
 	return ok;
 }
 
@@ -267,11 +271,11 @@ bool tlsrec_pool_extend(enum tlsrec_stream stream, unsigned int min,
 void tlsrec_pool_trim(enum tlsrec_stream stream, struct tlsrec_slice *slice,
 		      unsigned int len)
 {
-	struct pool *pool = &get_cpu_ptr(pools)->stream[stream];
+	struct pool *pool = &get_cpu_var(pools).stream[stream];
 
 	if (pool->cur == slice->page && pool->off == slice->off + slice->len)
 		pool->off = slice->off + len;
-	put_cpu_ptr(pools);
+	put_cpu_var(pools);
 	slice->len = len;
 }
 
@@ -283,7 +287,7 @@ void tlsrec_pool_trim(enum tlsrec_stream stream, struct tlsrec_slice *slice,
  */
 unsigned long tlsrec_pool_pages(int cpu)
 {
-	const struct pools *p = per_cpu_ptr(pools, cpu);
+	const struct pools *p = per_cpu_ptr(&pools, cpu);
 	unsigned long pages = 0;
 	int stream, i;
 
@@ -315,7 +319,7 @@ static void pools_drain(struct pools *p)
  */
 void tlsrec_pool_drain(int cpu)
 {
-	struct pools *p = per_cpu_ptr(pools, cpu);
+	struct pools *p = per_cpu_ptr(&pools, cpu);
 
 	pools_drain(p);
 	*p = (struct pools){ };
@@ -324,22 +328,10 @@ void tlsrec_pool_drain(int cpu)
 /* Give back what this CPU keeps; it may sleep. */
 void tlsrec_pool_drain_this(void)
 {
-	struct pools *p = get_cpu_ptr(pools);
+	struct pools *p = &get_cpu_var(pools);
 	struct pools old = *p;
 
 	*p = (struct pools){ };
-	put_cpu_ptr(pools);
+	put_cpu_var(pools);
 	pools_drain(&old);
-}
-
-int tlsrec_pool_init(void)
-{
-	pools = alloc_percpu(struct pools);
-	return pools ? 0 : -ENOMEM;
-}
-
-/* Every CPU has been drained. */
-void tlsrec_pool_exit(void)
-{
-	free_percpu(pools);
 }

@@ -34,8 +34,6 @@ static inline void *tlsrec_slice_ptr(const struct tlsrec_slice *slice)
 	return page_address(slice->page) + slice->off;
 }
 
-int tlsrec_pool_init(void);
-void tlsrec_pool_exit(void);
 unsigned long tlsrec_pool_pages(int cpu);
 void tlsrec_pool_drain(int cpu);
 void tlsrec_pool_drain_this(void);

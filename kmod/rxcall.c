@@ -24,13 +24,15 @@ static int rx_end(struct sock *sk, struct tlsrec_rx *rx)
 }
 
 /* The sticky error, as often as a caller needs to see it. */
-static int rx_sticky(struct tlsrec_rx *rx, long timeo)
+static int rx_sticky(const struct sock *sk, struct tlsrec_rx *rx, long timeo)
 {
 	/*
 	 * Behind a bad header there is nothing to authenticate and so nothing
-	 * more to find out: programs that poll are told once.
+	 * more to find out: programs that poll are told once. Once the stream has
+	 * ended poll says so for ever, and there is no better word for it.
 	 */
-	if (rx->err != -EBADMSG && rx->err_reported && !timeo)
+	if (rx->err != -EBADMSG && rx->err_reported && !timeo &&
+	    !(sk->sk_shutdown & RCV_SHUTDOWN))
 		return -EAGAIN;
 	rx->err_reported = true;
 	if (rx->err != -EBADMSG)
@@ -71,7 +73,7 @@ int rxcall_wait(struct rx_call *call, int err, size_t copied,
 	if (err == -EKEYEXPIRED)
 		return err;
 	if (err)
-		return copied ? err : rx_sticky(rx, call->timeo);
+		return copied ? err : rx_sticky(sk, rx, call->timeo);
 
 	/* Cursor and knowledge end here: the queue may change. */
 	rxq_commit(sk, &call->q);

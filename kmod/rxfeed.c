@@ -199,6 +199,12 @@ int tlsrec_read_sock(struct sock *sk, read_descriptor_t *desc,
 	if (ret)
 		return ret;
 	ret = rx_feed(&call, take_actor, &a, &desc->count);
+	if (unlikely(ret == -ENOMEM)) {
+		/* For NVMe any other error is the end; as above, and an event. */
+		desc->error = -ENOMEM;
+		call.rx->turn.refused = true;
+		ret = -EAGAIN;
+	}
 	rxcall_end(&call);
 	return ret;
 }

@@ -406,12 +406,11 @@ static void call_rescue(struct tx_call *call)
 }
 
 /* The connection is dead: nothing that TCP has not taken goes anywhere. */
-static void call_bury(struct tx_call *call)
+static void tx_bury(struct tlsrec_work *work)
 {
-	txout_drop(call->work);
-	if (call->work->rec.open)
-		txrec_drop(call->work);
-	call->copied = call->safe;
+	txout_drop(work);
+	if (work->rec.open)
+		txrec_drop(work);
 }
 
 /* Lay the work area aside as the socket's. @err has ended the call. */
@@ -419,8 +418,10 @@ static void call_end(struct tx_call *call, int err)
 {
 	struct tx_record *rec = &call->work->rec;
 
-	if (unlikely(err) && txout_refusal(call->sk) == -EPIPE)
-		call_bury(call);
+	if (unlikely(err) && txout_refusal(call->sk) == -EPIPE) {
+		tx_bury(call->work);
+		call->copied = call->safe;
+	}
 	/* Opened, but nothing came: a fault or a signal. */
 	if (rec->open && !rec->len)
 		txrec_drop(call->work);
@@ -681,7 +682,10 @@ void tlsrec_tx_retry(struct sock *sk)
 
 	/* A writer in the middle of its call tries by itself. */
 	if (tx->work && !tx->turn.held) {
-		tx_drain(sk, tx, false, push_some);
+		if (txout_refusal(sk) == -EPIPE)
+			tx_bury(tx->work);
+		else
+			tx_drain(sk, tx, false, push_some);
 		tlsrec_tx_settle(sk, tx, false);
 	}
 	if (test_bit(SOCK_NOSPACE, &sk->sk_socket->flags))
@@ -790,9 +794,7 @@ bool tlsrec_tx_finish(struct sock *sk, struct tlsrec_tx *tx)
 void tlsrec_tx_free(struct tlsrec_tx *tx)
 {
 	if (tx->work) {
-		txout_drop(tx->work);
-		if (tx->work->rec.open)
-			txrec_drop(tx->work);
+		tx_bury(tx->work);
 		txwork_put(tx->work);
 		tx->work = NULL;
 	}
