@@ -162,7 +162,7 @@ static int run(const struct profile *p, enum tt_family family, uint64_t seed, ui
 
 static void test(const struct profile *p, enum tt_family family, uint64_t seed, uint64_t n)
 {
-	uint64_t calls = watch->calls, sequences = watch->sequences, begin = tt_now_ms();
+	uint64_t calls = watch->calls, sequences = watch->sequences, faults = watch->faults, given_up = watch->given_up, begin = tt_now_ms();
 	const char *missing = p->missing ? p->missing() : NULL;
 	int bad;
 
@@ -182,6 +182,11 @@ static void test(const struct profile *p, enum tt_family family, uint64_t seed, 
 	if (p->cgroup && n > 5 && ends_cgroup_limited() <= 0) {
 		ksft_print_msg("the cgroup's limit was not felt\n");
 		bad++;
+	}
+	if (p->faults) {
+		ksft_print_msg("%llu faults, %llu streams given up\n", (unsigned long long)(watch->faults - faults),
+			       (unsigned long long)(watch->given_up - given_up));
+		bad += n > 5 && watch->faults == faults;
 	}
 	ksft_test_result(!bad, "promise.%s.%s\n", p->name, families[family]);
 }

@@ -51,6 +51,8 @@ struct way {
 	bool shut;			/* the sender has said that no more comes */
 	bool open;			/* MSG_MORE has left a record open */
 	bool expired;			/* a KeyUpdate was read, the next key is not set */
+	bool faulty;			/* calls of the sender had faults */
+	bool given_up;			/* and one has ended it */
 	struct mark marks[MARKS];
 	unsigned int nmarks;
 	struct tt_key tx_key, rx_key;
@@ -93,7 +95,7 @@ struct seq {
 /* promise.c: shared with the process that watches */
 struct watch {
 	volatile uint64_t seed;		/* of the sequence under way */
-	volatile uint64_t calls, sequences;
+	volatile uint64_t calls, sequences, faults, given_up;
 	volatile bool failed;
 };
 

@@ -142,12 +142,12 @@ static int put(const char *path, const char *text)
 
 const char *ends_no_faults(void)
 {
-	static const char *const dirs[] = { "failslab", "fail_page_alloc" };
+	static const char *const dirs[] = { "failslab", "fail_page_alloc", "fail_usercopy" };
 	char path[100];
 
 	if (access("/proc/thread-self/fail-nth", F_OK) || access("/sys/kernel/debug/failslab", F_OK))
 		return "this kernel has no fault injection: it is for the debug kernel";
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 3; i++) {
 		/* allocations that may sleep fail as well, of any size, without a trace in the log for each */
 		snprintf(path, sizeof(path), "/sys/kernel/debug/%s/ignore-gfp-wait", dirs[i]);
 		put(path, "N");
@@ -191,6 +191,7 @@ bool ends_disarm(void)
 
 	if (!armed)
 		return false;
+	/* when it is this read that fails, then nothing before it did */
 	hit = pread(nth_fd, text, sizeof(text) - 1, 0) > 0 && atoi(text) == 0;
 	set_nth(0);
 	armed = false;

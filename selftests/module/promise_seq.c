@@ -357,8 +357,44 @@ static void end_with_reset(struct seq *s)
 	}
 }
 
+/*
+ * A stream was given up: the other one arrives as ever, and of it what was counted, unless the peer is told by a reset that it did
+ * not.
+ */
+static void end_given_up(struct seq *s)
+{
+	for (int i = 0; i < 2; i++) {
+		if (s->way[i].given_up)
+			continue;
+		end_stream(s, &s->way[i]);
+		TT_MUST(shutdown(s->end[i].fd, SHUT_WR) == 0);
+		drain_end(s, &s->way[i]);
+	}
+	for (int i = 0; i < 2; i++) {
+		struct way *w = &s->way[i];
+		ssize_t n;
+
+		if (!w->given_up || w->rx->closed)
+			continue;
+		w->shut = true;
+		w->rx->peer_reset = true;
+		say("way %d: close, given up", w->id);
+		close(w->tx->fd);
+		w->tx->closed = true;
+		do {
+			n = call_read(s, w, model_control(w) ? READ_CONTROL : 0, pick_len(s), MSG_DONTWAIT);
+			if (n == -EAGAIN)
+				wait_readable(s, w);
+		} while (n && n != -ECONNRESET && n != -EPIPE);
+	}
+}
+
 void finish(struct seq *s)
 {
+	if (s->way[0].given_up || s->way[1].given_up) {
+		end_given_up(s);
+		return;
+	}
 	switch (pick(s, 8)) {
 	case 0:
 		end_with_data(s, false);
