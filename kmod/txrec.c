@@ -165,7 +165,8 @@ static int record_grow_pieces(struct sock *sk, struct tlsrec_work *work,
 	}
 	front = rec->ndst ? 0 : fmt->aad;
 	size = front + want;
-	if (!rec->split || (!more && want % TXREC_BLOCK))
+	/* With @more these are whole blocks, unless they fill the record up. */
+	if (!rec->split || want % TXREC_BLOCK)
 		size += tlsrec_tail_size(fmt);
 	min = small && !more ? size : min_t(unsigned int, size, PIECE_MIN);
 
