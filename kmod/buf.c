@@ -30,11 +30,13 @@ struct buf_cache {
 
 static DEFINE_PER_CPU(struct buf_cache, buf_cache);
 
-/* What a driver left in its context may be key stream. */
 static void buf_free(struct tlsrec_buf *buf)
 {
-	if (buf->order)
+	/* What a driver left in its context may be key stream. */
+	if (buf->order || buf->nr)
 		memzero_explicit(&buf->crypt, sizeof(buf->crypt));
+	while (buf->nr)
+		put_page(sg_page(&buf->sg[buf->nr--]));
 	put_page(virt_to_page(buf));
 }
 
@@ -84,8 +86,46 @@ static struct tlsrec_buf *buf_unlend(void)
 	return NULL;
 }
 
+/* For a page: a caller who may wait does, but nobody is killed for it. */
+static struct page *page_get(gfp_t gfp)
+{
+	return alloc_page(gfp | __GFP_NOWARN | __GFP_RETRY_MAYFAIL);
+}
+
+/* A new buffer at the start of @page, which is of this order. */
+static struct tlsrec_buf *buf_init(struct page *page, unsigned int order,
+				   unsigned int entries)
+{
+	struct tlsrec_buf *buf = page_address(page);
+
+	buf->order = order;
+	buf->nr = 0;
+	sg_init_table(buf->sg, entries);
+	sg_set_page(&buf->sg[0], page, 0, 0);
+	tlsrec_crypt_init(&buf->crypt);
+	INIT_LIST_HEAD(&buf->list);
+	buf->len = 0;
+	return buf;
+}
+
 /**
- * tlsrec_buf_get() - a buffer for a record of any size
+ * tlsrec_buf_get_pages() - a buffer of pages
+ * @gfp: how to allocate
+ *
+ * Return: the buffer, empty and on no list, or %NULL. It has no room for payload
+ * until tlsrec_buf_room() has taken some.
+ */
+struct tlsrec_buf *tlsrec_buf_get_pages(gfp_t gfp)
+{
+	struct page *page = page_get(gfp);
+
+	if (!page)
+		return NULL;
+	return buf_init(page, 0, TLSREC_BUF_PAGES);
+}
+
+/**
+ * tlsrec_buf_get() - a buffer for a record of any size, whole if possible
  * @gfp: how to allocate
  *
  * Return: the buffer, empty and on no list, or %NULL.
@@ -93,33 +133,117 @@ static struct tlsrec_buf *buf_unlend(void)
 struct tlsrec_buf *tlsrec_buf_get(gfp_t gfp)
 {
 	struct tlsrec_buf *buf = this_cpu_xchg(buf_cache.idle, NULL);
+	struct page *page;
 
 	if (!buf)
 		buf = buf_unlend();
-	if (!buf) {
-		struct page *page = alloc_pages(gfp | __GFP_COMP |
-						__GFP_NOWARN,
-						TLSREC_BUF_ORDER);
-
-		if (!page)
-			return NULL;
-		buf = page_address(page);
-		buf->order = TLSREC_BUF_ORDER;
-		sg_init_table(&buf->sg, 1);
-		sg_set_page(&buf->sg, page, 0, 0);
-		tlsrec_crypt_init(&buf->crypt);
+	if (buf) {
+		INIT_LIST_HEAD(&buf->list);
+		buf->len = 0;
+		return buf;
 	}
 
-	INIT_LIST_HEAD(&buf->list);
-	buf->len = 0;
-	return buf;
+	/* As long as pages do, nothing is moved or thrown out for more. */
+	page = alloc_pages((gfp & ~__GFP_DIRECT_RECLAIM) | __GFP_COMP |
+			   __GFP_NOWARN | __GFP_NORETRY, TLSREC_BUF_ORDER);
+	if (page)
+		return buf_init(page, TLSREC_BUF_ORDER, 1);
+	return tlsrec_buf_get_pages(gfp);
+}
+
+/**
+ * tlsrec_buf_room() - have room for more bytes behind those there are
+ * @buf: of pages
+ * @n: how many more
+ * @gfp: how to allocate
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int tlsrec_buf_room(struct tlsrec_buf *buf, unsigned int n, gfp_t gfp)
+{
+	unsigned int last = (buf->off + buf->len + n - 1) / PAGE_SIZE;
+
+	while (buf->nr < last) {
+		struct page *page = page_get(gfp);
+
+		if (!page)
+			return -ENOMEM;
+		sg_set_page(&buf->sg[++buf->nr], page, 0, 0);
+	}
+
+	return 0;
+}
+
+/* See tlsrec_buf_piece(): it is of pages. */
+void *tlsrec_buf_page_piece(struct tlsrec_buf *buf, unsigned int skip,
+			    unsigned int *len)
+{
+	unsigned int off = buf->off + skip;
+	unsigned int in_page = offset_in_page(off);
+
+	*len = min_t(unsigned int, *len, PAGE_SIZE - in_page);
+	return page_address(sg_page(&buf->sg[off / PAGE_SIZE])) + in_page;
+}
+
+/*
+ * See tlsrec_buf_sg(): it is of pages. All entries but the first begin, and all
+ * but the last end, with a page: no block of the cipher is in two of them.
+ */
+void tlsrec_buf_page_sg(struct tlsrec_buf *buf, unsigned int front,
+			unsigned int len)
+{
+	unsigned int off = buf->off - front;
+	struct scatterlist *sg;
+
+	for (sg = &buf->sg[off / PAGE_SIZE]; len; sg++) {
+		sg->offset = offset_in_page(off);
+		sg->length = min_t(unsigned int, len, PAGE_SIZE - sg->offset);
+		sg_unmark_end(sg);
+		off += sg->length;
+		len -= sg->length;
+	}
+	sg_mark_end(sg - 1);
+}
+
+/* See tlsrec_buf_read(): it is of pages. */
+size_t tlsrec_buf_read_pages(struct tlsrec_buf *buf, size_t len,
+			     struct iov_iter *to)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		unsigned int n = len - done;
+		void *data = tlsrec_buf_page_piece(buf, done, &n);
+		size_t got = copy_to_iter(data, n, to);
+
+		done += got;
+		if (got < n)
+			break;
+	}
+
+	return done;
+}
+
+/* Copy all of what is unread. */
+static void buf_copy(struct tlsrec_buf *buf, void *to)
+{
+	unsigned int n, done;
+
+	for (done = 0; done < buf->len; done += n) {
+		void *data;
+
+		n = buf->len - done;
+		data = tlsrec_buf_piece(buf, done, &n);
+		memcpy(to + done, data, n);
+	}
 }
 
 /* Room for @size bytes behind @before, which has nothing behind it, or %NULL. */
 static void *room_behind(struct tlsrec_buf *before, size_t size)
 {
 	struct page *page = virt_to_head_page(before);
-	size_t at = tlsrec_buf_data(before) + before->len - page_address(page);
+	size_t at = (void *)before + before->off + before->len -
+		    page_address(page);
 
 	at = ALIGN(at, __alignof__(*before));
 	if (at + size > page_size(page))
@@ -143,9 +267,9 @@ struct tlsrec_buf *tlsrec_buf_shrink(struct tlsrec_buf *buf,
 	size_t size = SMALL_DATA + buf->len;
 	struct tlsrec_buf *small = NULL;
 
-	if (!buf->order)
+	if (tlsrec_buf_small(buf))
 		return buf;
-	if (before)
+	if (before && !before->nr)
 		small = room_behind(before, size);
 	if (!small && size <= PAGE_SIZE)
 		small = (void *)__get_free_page(gfp | __GFP_NOWARN);
@@ -153,10 +277,11 @@ struct tlsrec_buf *tlsrec_buf_shrink(struct tlsrec_buf *buf,
 		return buf;
 
 	small->order = 0;
+	small->nr = 0;
 	small->type = buf->type;
 	small->off = SMALL_DATA;
 	small->len = buf->len;
-	memcpy(tlsrec_buf_data(small), tlsrec_buf_data(buf), buf->len);
+	buf_copy(buf, (void *)small + SMALL_DATA);
 	list_replace_init(&buf->list, &small->list);
 	tlsrec_buf_put(buf);
 	return small;

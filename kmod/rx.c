@@ -91,7 +91,7 @@ static int msg_copy(struct rx_call *call, struct rx_msg *m,
 	unsigned int got;
 	bool whole;
 
-	got = copy_to_iter(tlsrec_buf_data(buf), n, &m->msg->msg_iter);
+	got = tlsrec_buf_read(buf, n, &m->msg->msg_iter);
 	m->copied += got;
 	whole = got == buf->len;
 	m->eor = whole;

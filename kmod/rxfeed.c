@@ -19,7 +19,7 @@ static void pipe_page_put(struct splice_pipe_desc *spd, unsigned int i)
 static ssize_t splice_buf(struct tlsrec_buf *buf, struct pipe_inode_info *pipe,
 			  size_t len)
 {
-	struct page *pages[1 << TLSREC_BUF_ORDER];
+	struct page *pages[TLSREC_BUF_PAGES];
 	struct partial_page partial[ARRAY_SIZE(pages)];
 	struct splice_pipe_desc spd = {
 		.pages		= pages,
@@ -28,21 +28,23 @@ static ssize_t splice_buf(struct tlsrec_buf *buf, struct pipe_inode_info *pipe,
 		.ops		= &nosteal_pipe_buf_ops,
 		.spd_release	= pipe_page_put,
 	};
-	void *data = tlsrec_buf_data(buf);
+	unsigned int n, done;
 
 	len = min_t(size_t, len, buf->len);
-	while (len) {
-		unsigned int off = offset_in_page(data);
-		unsigned int n = min_t(size_t, len, PAGE_SIZE - off);
+	for (done = 0; done < len; done += n) {
+		unsigned int off;
+		void *data;
 
+		n = len - done;
+		data = tlsrec_buf_piece(buf, done, &n);
+		off = offset_in_page(data);
+		n = min_t(unsigned int, n, PAGE_SIZE - off);
 		pages[spd.nr_pages] = virt_to_page(data);
 		get_page(pages[spd.nr_pages]);
 		partial[spd.nr_pages].offset = off;
 		partial[spd.nr_pages].len = n;
 		partial[spd.nr_pages].private = 0;
 		spd.nr_pages++;
-		data += n;
-		len -= n;
 	}
 
 	return splice_to_pipe(pipe, &spd);
@@ -150,21 +152,37 @@ struct rx_actor {
 	sk_read_actor_t		actor;
 };
 
+/* Make the bytes of a record those of a packet, which has none yet. */
+static void actor_pages(struct sk_buff *skb, struct tlsrec_buf *buf)
+{
+	unsigned int n, done, nr = 0;
+
+	for (done = 0; done < buf->len; done += n) {
+		struct page *page;
+		void *data;
+
+		n = buf->len - done;
+		data = tlsrec_buf_piece(buf, done, &n);
+		page = virt_to_head_page(data);
+		get_page(page);
+		skb_add_rx_frag(skb, nr, page, data - page_address(page), n,
+				nr ? 0 : tlsrec_buf_mem(buf));
+		nr++;
+	}
+}
+
 /* The actor may keep the packet: it has a reference on the record's pages. */
 static ssize_t take_actor(struct rx_call *call, struct tlsrec_buf *buf,
 			  void *arg)
 {
 	struct rx_actor *a = arg;
-	struct page *page = virt_to_head_page(buf);
-	int off = tlsrec_buf_data(buf) - page_address(page);
 	struct sk_buff *skb;
 	ssize_t n;
 
 	skb = alloc_skb(0, call->sk->sk_allocation);
 	if (!skb)
 		return -ENOMEM;
-	get_page(page);
-	skb_add_rx_frag(skb, 0, page, off, buf->len, tlsrec_buf_mem(buf));
+	actor_pages(skb, buf);
 	n = a->actor(a->desc, skb, 0, buf->len);
 	consume_skb(skb);
 	return n;

@@ -22,7 +22,7 @@ int rxhead_size_split(struct sock *sk, struct tlsrec_rx *rx,
 	if (have + rxq_avail(sk, q) < TLSREC_HEADER_SIZE)
 		return 0;
 	if (have)
-		memcpy(header, tlsrec_buf_data(rx->part), have);
+		memcpy(header, tlsrec_buf_head(rx->part), have);
 	err = rxq_peek(sk, q, header + have, TLSREC_HEADER_SIZE - have);
 	return err ? err : tlsrec_parse_header(&rx->key.fmt, header);
 }

@@ -5,25 +5,54 @@
 #include "stats.h"
 #include "trace.h"
 
-/* Take @n more bytes of the head record out of the queue. */
+/* Where in a buffer the record begins. */
+static inline unsigned int rx_begin(const struct tlsrec_rx *rx)
+{
+	return TLSREC_BUF_PAYLOAD - tlsrec_head_size(&rx->key.fmt);
+}
+
+/* Copy the next @n bytes of the head record behind those in a buffer of pages. */
+static noinline int rx_copy_pages(struct sock *sk, struct rxq *q,
+				  struct tlsrec_buf *buf, u32 n, gfp_t gfp)
+{
+	u32 done;
+	int err;
+
+	err = tlsrec_buf_room(buf, n, gfp);
+	if (err)
+		return err;
+	for (done = 0; done < n; ) {
+		unsigned int len = n - done;
+		void *to = tlsrec_buf_piece(buf, buf->len + done, &len);
+
+		err = rxq_copy(sk, q, to, len);
+		if (err)
+			return err;
+		done += len;
+	}
+
+	return 0;
+}
+
+/*
+ * Take @n more bytes of the head record out of the queue, to rx->part. Without
+ * memory for it nothing was taken.
+ */
 static inline int rx_pull(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q,
 			  u32 n, gfp_t gfp)
 {
 	struct tlsrec_buf *buf = rx->part;
 	int err;
 
-	if (!buf) {
-		buf = tlsrec_buf_get(gfp);
-		if (!buf)
-			return -ENOMEM;
-		rx->part = buf;
-	}
 	if (!buf->len)
-		buf->off = TLSREC_BUF_PAYLOAD - tlsrec_head_size(&rx->key.fmt);
-
-	err = rxq_copy(sk, q, tlsrec_buf_data(buf) + buf->len, n);
-	if (err) {
-		rxhead_fail(sk, rx, err);
+		buf->off = rx_begin(rx);
+	if (likely(buf->order))
+		err = rxq_copy(sk, q, (void *)buf + buf->off + buf->len, n);
+	else
+		err = rx_copy_pages(sk, q, buf, n, gfp);
+	if (unlikely(err)) {
+		if (err != -ENOMEM)
+			rxhead_fail(sk, rx, err);
 		return err;
 	}
 	buf->len += n;
@@ -32,21 +61,29 @@ static inline int rx_pull(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q,
 
 /*
  * Take out what is there of a record that is larger than the window, so that
- * the window moves on.
+ * the window moves on. It may stay for long: in no more memory than it needs.
  */
 static int rx_unstick(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q,
 		      gfp_t gfp)
 {
 	int size = rxhead_size(sk, rx, q);
 	int err;
+	u32 n;
 
 	if (size < 0)
 		return size;
 	if (!size)
 		size = TLSREC_HEADER_SIZE;
-	err = rx_pull(sk, rx, q,
-		      min(size - rxhead_part_len(rx), rxq_avail(sk, q)),
-		      gfp);
+	/* An empty one was for a whole record. */
+	rxrec_drop_part(rx);
+	if (!rx->part) {
+		rx->part = tlsrec_buf_get_pages(gfp);
+		if (!rx->part)
+			return -ENOMEM;
+		rx->part->off = rx_begin(rx);
+	}
+	n = min(size - rxhead_part_len(rx), rxq_avail(sk, q));
+	err = rx_pull(sk, rx, q, n, gfp);
 	rxq_commit(sk, q);
 	return err;
 }
@@ -63,8 +100,10 @@ void rxrec_settle(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q,
 	if (rxhead_ready(sk, rx) || !rxhead_window_stuck(sk, rx, q))
 		return;
 	/* Without memory for it a reader has to do it. */
-	if (rx_unstick(sk, rx, q, gfp))
+	if (rx_unstick(sk, rx, q, gfp)) {
+		rxrec_drop_part(rx);
 		rxhead_set(rx, RXHEAD_WAKE);
+	}
 }
 
 /**
@@ -127,6 +166,31 @@ static noinline void rx_prepare_tls12(const struct tlsrec_key *key, u8 *record,
 	tlsrec_put_aad(fmt, payload - fmt->aad, header, key->seq, sealed);
 }
 
+/* tlsrec_inner_content() in a buffer of pages, the last page first. */
+static noinline int rx_inner_pages(struct tlsrec_buf *buf, unsigned int len)
+{
+	unsigned int n;
+	int ret = -EBADMSG;
+
+	while (len && ret < 0) {
+		n = min_t(unsigned int, len,
+			  offset_in_page(buf->off + len - 1) + 1);
+		len -= n;
+		ret = tlsrec_inner_content(tlsrec_buf_piece(buf, len, &n), n,
+					   &buf->type);
+	}
+
+	return ret < 0 ? ret : len + ret;
+}
+
+/* tlsrec_inner_content() of the first @len bytes. */
+static inline int rx_inner_content(struct tlsrec_buf *buf, unsigned int len)
+{
+	if (unlikely(buf->nr))
+		return rx_inner_pages(buf, len);
+	return tlsrec_inner_content((void *)buf + buf->off, len, &buf->type);
+}
+
 /*
  * Decrypt the record in @buf in place. Returns bytes of padding, or a negative
  * errno.
@@ -134,7 +198,7 @@ static noinline void rx_prepare_tls12(const struct tlsrec_key *key, u8 *record,
 static int rx_decrypt(struct tlsrec_rx *rx, struct tlsrec_buf *buf)
 {
 	const struct tlsrec_format *fmt = &rx->key.fmt;
-	u8 *record = tlsrec_buf_data(buf);
+	u8 *record = tlsrec_buf_head(buf);
 	u32 head = tlsrec_head_size(fmt);
 	u32 sealed = buf->len - head - TLSREC_TAG_SIZE;
 	u8 *nonce = tlsrec_crypt_nonce(&buf->crypt);
@@ -156,33 +220,48 @@ static int rx_decrypt(struct tlsrec_rx *rx, struct tlsrec_buf *buf)
 	}
 
 	buf->off += head;
-	buf->sg.offset = buf->off - fmt->aad;
-	buf->sg.length = fmt->aad + sealed + TLSREC_TAG_SIZE;
-	err = tlsrec_crypt(&rx->key, &buf->crypt, false, &buf->sg, &buf->sg,
+	tlsrec_buf_sg(buf, fmt->aad, fmt->aad + sealed + TLSREC_TAG_SIZE);
+	err = tlsrec_crypt(&rx->key, &buf->crypt, false, buf->sg, buf->sg,
 			   sealed + TLSREC_TAG_SIZE);
 	if (err)
 		return err;
 
 	if (fmt->inner_type)
-		len = tlsrec_inner_content(tlsrec_buf_data(buf), sealed,
-					   &buf->type);
+		len = rx_inner_content(buf, sealed);
 	if (len < 0)
 		return len;
 	buf->len = len;
 	return sealed - len - fmt->inner_type;
 }
 
+/* tlsrec_find_key_update() in a record. */
+static bool rx_find_key_update(struct tlsrec_rx *rx, struct tlsrec_buf *buf)
+{
+	unsigned int n, done;
+	bool found = false;
+
+	for (done = 0; done < buf->len; done += n) {
+		const u8 *data;
+
+		n = buf->len - done;
+		data = tlsrec_buf_piece(buf, done, &n);
+		found |= tlsrec_find_key_update(&rx->handshake, data, n);
+	}
+
+	return found;
+}
+
 /*
  * The cipher had no memory. What is in the queue is read again; of what was taken
  * out of it before nothing was changed, since the cipher needs memory, if at all,
- * to begin: its data is one piece on its block. (If something was, the record
+ * to begin: no block of its data is in two pieces. (If something was, the record
  * does not authenticate then.)
  */
 static void rx_unopen(struct tlsrec_rx *rx, struct rxq *q,
 		      struct tlsrec_buf *buf, u32 queued)
 {
 	rxq_rewind(q, queued);
-	buf->off = TLSREC_BUF_PAYLOAD - tlsrec_head_size(&rx->key.fmt);
+	buf->off = rx_begin(rx);
 	buf->len -= queued;
 	rx->part = buf;
 }
@@ -204,13 +283,15 @@ static struct tlsrec_buf *rx_open_record(struct sock *sk, struct tlsrec_rx *rx,
 	rxhead_set(rx, RXHEAD_WAKE);
 	/* The additional data will lie over it. */
 	if (unlikely(taken))
-		memcpy(head, tlsrec_buf_data(buf), sizeof(head));
+		memcpy(head, tlsrec_buf_head(buf),
+		       tlsrec_head_size(&rx->key.fmt));
 
 	padding = rx->key.exhausted ? -EBADMSG : rx_decrypt(rx, buf);
 	if (unlikely(padding == -ENOMEM)) {
 		rx_unopen(rx, q, buf, queued);
 		if (taken)
-			memcpy(tlsrec_buf_data(buf), head, sizeof(head));
+			memcpy(tlsrec_buf_head(buf), head,
+			       tlsrec_head_size(&rx->key.fmt));
 		return ERR_PTR(-ENOMEM);
 	}
 	if (padding < 0) {
@@ -228,8 +309,7 @@ static struct tlsrec_buf *rx_open_record(struct sock *sk, struct tlsrec_rx *rx,
 
 	if (unlikely(buf->type == TLSREC_TYPE_HANDSHAKE) &&
 	    rx->key.version == TLS_1_3_VERSION &&
-	    tlsrec_find_key_update(&rx->handshake, tlsrec_buf_data(buf),
-				   buf->len)) {
+	    rx_find_key_update(rx, buf)) {
 		rx->expired = true;
 		tlsrec_stat_add(sk, TLSREC_RX_REKEY_RECEIVED, 1);
 	}
@@ -243,7 +323,7 @@ struct tlsrec_buf *rxrec_shrink(struct sock *sk, struct tlsrec_rx *rx,
 {
 	struct tlsrec_buf *before = NULL;
 
-	if (!buf->order || rxrec_shared(rx, buf))
+	if (tlsrec_buf_small(buf) || rxrec_shared(rx, buf))
 		return buf;
 	if (!list_is_first(&buf->list, &rx->plain))
 		before = list_prev_entry(buf, list);
@@ -284,6 +364,10 @@ struct tlsrec_buf *rxrec_next(struct sock *sk, struct tlsrec_rx *rx,
 		return ERR_PTR(rx_unstick(sk, rx, q, rxrec_gfp(sk)));
 	}
 
+	if (!rx->part)
+		rx->part = tlsrec_buf_get(rxrec_gfp(sk));
+	if (unlikely(!rx->part))
+		return ERR_PTR(-ENOMEM);
 	err = tlsrec_key_wake(&rx->key);
 	if (!err)
 		err = rx_pull(sk, rx, q, missing, rxrec_gfp(sk));
