@@ -124,6 +124,7 @@ void rxcall_end(struct rx_call *call)
 	else if (!rxhead_known(rx))
 		rxrec_settle(call->sk, rx, &call->q, rxrec_gfp(call->sk));
 	rxrec_drop_part(rx);
+	rxrec_charge(call->sk, rx);
 	if (tlsrec_turn_give(call->sk, &rx->turn) &&
 	    rxhead_readable(call->sk, rx))
 		rxrec_wake(call->sk, rx);

@@ -83,6 +83,12 @@ static int rx_unstick(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q,
 		rx->part->off = rx_begin(rx);
 	}
 	n = min(size - rxhead_part_len(rx), rxq_avail(sk, q));
+	err = tlsrec_buf_room(rx->part, n, gfp);
+	if (err)
+		return err;
+	if (!tlsrec_charge(sk, &rx->charged,
+			   rx->plain_mem + tlsrec_buf_mem(rx->part)))
+		return -ENOMEM;
 	err = rx_pull(sk, rx, q, n, gfp);
 	rxq_commit(sk, q);
 	return err;
@@ -102,6 +108,7 @@ void rxrec_settle(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q,
 	/* Without memory for it a reader has to do it. */
 	if (rx_unstick(sk, rx, q, gfp)) {
 		rxrec_drop_part(rx);
+		rxrec_charge(sk, rx);
 		rxhead_set(rx, RXHEAD_WAKE);
 	}
 }

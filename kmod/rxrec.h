@@ -10,6 +10,7 @@
 #ifndef TLSREC_RXREC_H
 #define TLSREC_RXREC_H
 
+#include "charge.h"
 #include "rxhead.h"
 
 /*
@@ -74,6 +75,17 @@ static inline void rxrec_drop_part(struct tlsrec_rx *rx)
 		tlsrec_buf_put(rx->part);
 		rx->part = NULL;
 	}
+}
+
+/* Charge what stays. More than was charged before, TCP has just let go of. */
+static inline void rxrec_charge(struct sock *sk, struct tlsrec_rx *rx)
+{
+	unsigned int stays = rx->plain_mem;
+
+	if (rx->part)
+		stays += tlsrec_buf_mem(rx->part);
+	if (rx->charged != stays)
+		tlsrec_charge(sk, &rx->charged, stays);
 }
 
 void rxrec_settle(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q,

@@ -39,6 +39,7 @@ struct tlsrec_work;
  * @pending: @work holds records for TCP
  * @lost: bytes that a call has counted are gone: there is no clean end
  * @corked: TCP_CORK is on, and the program knows nothing of it
+ * @charged: bytes charged to the socket for @work
  * @saved_write_space: the socket's own callback
  */
 struct tlsrec_tx {
@@ -50,6 +51,7 @@ struct tlsrec_tx {
 	bool			pending;
 	bool			lost;
 	bool			corked;
+	unsigned int		charged;
 	void			(*saved_write_space)(struct sock *sk);
 };
 
@@ -59,6 +61,7 @@ struct tlsrec_tx {
  * @turn: order of readers
  * @plain: decrypted records nobody has read yet, oldest first
  * @plain_mem: bytes of memory on @plain
+ * @charged: bytes charged to the socket for @plain and @part
  * @part: head record as far as it was taken out of the TCP queue; during a call
  *	perhaps an empty buffer for it
  * @head: what is known of the head record, see rxhead.h; written
@@ -78,6 +81,7 @@ struct tlsrec_rx {
 	struct tlsrec_turn	turn;
 	struct list_head	plain;
 	unsigned int		plain_mem;
+	unsigned int		charged;
 	struct tlsrec_buf	*part;
 	u64			head;
 	struct tlsrec_handshake	handshake;

@@ -11,6 +11,7 @@
 
 #include <linux/sched/signal.h>
 
+#include "charge.h"
 #include "engine.h"
 #include "proto.h"
 #include "seal.h"
@@ -25,6 +26,12 @@ static bool tx_has_event(struct sock *sk, const struct tlsrec_work *work)
 {
 	return !tcp_rtx_and_write_queues_empty(sk) && !work->rec.due &&
 	       sk->sk_write_space == tlsrec_write_space;
+}
+
+/* Is TCP as a whole short of memory? */
+static inline bool tx_short(const struct sock *sk)
+{
+	return READ_ONCE(*sk->sk_prot->memory_pressure);
 }
 
 /* Something is kept: let TCP tell of every ACK, or try again. */
@@ -46,6 +53,7 @@ static void tx_watch(struct sock *sk, const struct tlsrec_work *work)
 void tlsrec_tx_settle(struct sock *sk, struct tlsrec_tx *tx, bool follows)
 {
 	struct tlsrec_work *work = tx->work;
+	unsigned int stays = txwork_mem(work);
 
 	tx->pending = work->out_bytes || work->rec.due;
 	if (unlikely(tx->pending)) {
@@ -57,7 +65,14 @@ void tlsrec_tx_settle(struct sock *sk, struct tlsrec_tx *tx, bool follows)
 	} else if (!work->rec.open) {
 		txwork_put(work);
 		tx->work = NULL;
+		stays = 0;
 	}
+	/*
+	 * More than was charged for it before is at most a batch; less it may
+	 * be when no more follows at once.
+	 */
+	if (tx->charged < stays || (tx->charged > stays && !follows))
+		tlsrec_charge(sk, &tx->charged, stays);
 }
 
 /**
@@ -151,6 +166,21 @@ static int call_push(struct tx_call *call, bool more)
 	return err;
 }
 
+/* Charge what a record needs before there is one. Returns whether it could. */
+static bool call_charge(struct tx_call *call)
+{
+	unsigned int most = txwork_mem_full(call->work);
+	struct tlsrec_tx *tx = call->tx;
+
+	return tx->charged >= most || tlsrec_charge(call->sk, &tx->charged, most);
+}
+
+/* Where memory is short TCP may refuse the next record: then it is charged. */
+static inline bool call_may_keep(struct tx_call *call)
+{
+	return likely(!tx_short(call->sk)) || call_charge(call);
+}
+
 /* Wait until TCP wants more, so that little has to be kept for it. */
 static int call_wait_space(struct tx_call *call)
 {
@@ -160,12 +190,13 @@ static int call_wait_space(struct tx_call *call)
 	while (1) {
 		if (sk->sk_err || sk->sk_shutdown & SEND_SHUTDOWN)
 			return -EPIPE;
-		if (likely(sk_stream_memory_free(sk)))
+		if (likely(sk_stream_memory_free(sk)) &&
+		    call_may_keep(call))
 			return 0;
 		err = call_push(call, false);
 		if (err)
 			return err;
-		if (sk_stream_memory_free(sk))
+		if (sk_stream_memory_free(sk) && call_may_keep(call))
 			continue;
 		err = call_wait(call);
 		if (err)
@@ -182,6 +213,22 @@ static int call_wait_memory(struct tx_call *call)
 	if (err)
 		return err;
 	return call_wait(call);
+}
+
+/*
+ * Fill the open record. If it will stay open with more memory than it has, that
+ * is charged first: what is refused then has not been taken from the program.
+ */
+static int call_fill(struct tx_call *call, struct iov_iter *iter, bool splice,
+		     bool more)
+{
+	const struct tx_record *rec = &call->work->rec;
+
+	if (more && !rec->room.len && iter->count < rec->max - rec->len &&
+	    !call_charge(call))
+		return -ENOMEM;
+	return txrec_fill(call->sk, call->work, &call->tx->key.fmt, iter,
+			  splice, more);
 }
 
 /* All of the message that is in records is sealed: make room in the batch. */
@@ -247,7 +294,6 @@ static int call_pin_record(struct tx_call *call, struct iov_iter *iter, u8 type,
 
 static int call_write(struct tx_call *call, struct msghdr *msg, u8 type)
 {
-	const struct tlsrec_format *fmt = &call->tx->key.fmt;
 	bool more = call->flags & (MSG_MORE | TLSREC_MSG_NOTLAST);
 	/*
 	 * CCM reads the payload twice, and somebody may write to the pages in
@@ -282,8 +328,7 @@ static int call_write(struct tx_call *call, struct msghdr *msg, u8 type)
 			txrec_open(call->tx, &work->rec, type);
 		}
 		if (!txrec_full(&work->rec)) {
-			n = txrec_fill(call->sk, work, fmt, &msg->msg_iter,
-				       splice, more);
+			n = call_fill(call, &msg->msg_iter, splice, more);
 			if (n == -ENOMEM) {
 				err = call_wait_memory(call);
 				if (err)
@@ -509,7 +554,7 @@ static bool is_whole(const struct sock *sk, const struct tlsrec_tx *tx,
 	       !(msg->msg_flags & (MSG_MORE | MSG_EOR | MSG_SPLICE_PAGES)) &&
 	       !msg->msg_controllen && !tx->work && !tx->turn.held &&
 	       !tx->err && !sk->sk_err && !txout_refusal(sk) &&
-	       sk_stream_memory_free(sk);
+	       sk_stream_memory_free(sk) && !tx_short(sk);
 }
 
 /*

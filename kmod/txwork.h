@@ -17,6 +17,7 @@
 #define TLSREC_TXWORK_H
 
 #include <linux/bvec.h>
+#include <linux/log2.h>
 
 #include "cipher.h"
 #include "pool.h"
@@ -106,6 +107,33 @@ struct tlsrec_work {
 static inline bool txwork_idle(const struct tlsrec_work *work)
 {
 	return !work->rec.open && !work->out_bytes;
+}
+
+/*
+ * More than a full record has, with room, and with pages that are others'. To be
+ * charged so much a memory cgroup at its limit kills nobody, but refuses.
+ */
+#define TXWORK_RECORD	(10 * PAGE_SIZE)
+
+/* Bytes of memory that it has, as far as they are its own. */
+static inline unsigned int txwork_mem(const struct tlsrec_work *work)
+{
+	const struct tx_record *rec = &work->rec;
+	unsigned int mem = roundup_pow_of_two(sizeof(*work)) + work->out_bytes;
+
+	if (rec->open)
+		mem += rec->len + rec->room.len + rec->tail;
+	/* Others' pages, which nobody else may need any more. */
+	if (rec->held)
+		mem += rec->len;
+	return mem;
+}
+
+/* The same when its record is full, or when it has one that is. */
+static inline unsigned int txwork_mem_full(const struct tlsrec_work *work)
+{
+	return roundup_pow_of_two(sizeof(*work)) + work->out_bytes +
+	       TXWORK_RECORD;
 }
 
 struct tlsrec_work *txwork_get(gfp_t gfp);

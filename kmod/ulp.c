@@ -7,6 +7,7 @@
 #include <linux/module.h>
 #include <net/netlink.h>
 
+#include "charge.h"
 #include "compat.h"
 #include "early.h"
 #include "engine.h"
@@ -86,6 +87,9 @@ static void tlsrec_close(struct sock *sk, long timeout)
 		tlsrec_stat_add(sk, TLSREC_CURR_TX_SW, -1);
 	if (ctx->rx.key.cipher)
 		tlsrec_stat_add(sk, TLSREC_CURR_RX_SW, -1);
+	/* All that is left is freed below. */
+	tlsrec_charge(sk, &ctx->tx.charged, 0);
+	tlsrec_charge(sk, &ctx->rx.charged, 0);
 	detach(sk, ctx);
 	release_sock(sk);
 
