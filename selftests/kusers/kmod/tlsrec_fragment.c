@@ -13,7 +13,6 @@
 #include <linux/preempt.h>
 #include <linux/ptrace.h>
 #include <linux/string.h>
-#include <linux/version.h>
 
 static bool on;
 module_param(on, bool, 0644);
@@ -71,18 +70,21 @@ static void after_alloc(struct kprobe *probe, struct pt_regs *regs,
 }
 
 static struct kprobe probe = {
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 10, 0)
 	.symbol_name	= "alloc_pages_noprof",
-#else
-	.symbol_name	= "alloc_pages",
-#endif
 	.pre_handler	= before_alloc,
 	.post_handler	= after_alloc,
 };
 
 static int __init fragment_init(void)
 {
-	return register_kprobe(&probe);
+	int err = register_kprobe(&probe);
+
+	/* What it is called on kernels that do not profile allocations. */
+	if (err == -ENOENT) {
+		probe.symbol_name = "alloc_pages";
+		err = register_kprobe(&probe);
+	}
+	return err;
 }
 
 static void __exit fragment_exit(void)
