@@ -307,28 +307,6 @@ static bool faults(void)
 	return true;
 }
 
-static void arm(int n)
-{
-	char text[16];
-
-	snprintf(text, sizeof(text), "%d", n);
-	/* writing is itself an operation that can be made to fail */
-	for (int i = 0; i < 3; i++)
-		if (pwrite(nth_fd, text, strlen(text), 0) == (ssize_t)strlen(text))
-			return;
-	TT_DIE("fail-nth");
-}
-
-/* whether the fault was injected since; none will be from here on */
-static bool disarm(void)
-{
-	char text[16] = "";
-	bool hit = pread(nth_fd, text, sizeof(text) - 1, 0) > 0 && atoi(text) == 0;
-
-	arm(0);
-	return hit;
-}
-
 #define NO_FAULTS "this kernel has no fault injection: it is for the debug kernel"
 
 /*
@@ -362,7 +340,7 @@ TEST_F(engine, faults)
 		tt_install(fd[0], &k, NULL);
 		ASSERT_EQ(0, epoll_ctl(ep, EPOLL_CTL_ADD, fd[0], &ev));
 		ASSERT_EQ(1, epoll_wait(ep, &ev, 1, 10000));
-		arm(n);
+		tt_fault_arm(nth_fd, n);
 		if (way == 0)
 			r = send(fd[0], data, len[l], MSG_NOSIGNAL);
 		else if (way == 1)
@@ -370,7 +348,7 @@ TEST_F(engine, faults)
 		else
 			r = tt_send_type(fd[0], TT_DATA, data, len[l], MSG_NOSIGNAL);
 		err = r < 0 ? errno : 0;
-		hit = disarm();
+		hit = tt_fault_hit(nth_fd);
 		hits += hit;
 		if (r < 0) {
 			/* a copy from the program may fail as well, and what sendfile() needs besides */
@@ -418,12 +396,12 @@ TEST_F(engine, faults_at_the_end)
 		tt_sockopt(fd[0], SOL_SOCKET, SO_SNDBUF, 30000);
 		tt_install(fd[0], &k, NULL);
 		sent = fill(fd[0]);
-		arm(n);
+		tt_fault_arm(nth_fd, n);
 		if (how)
 			close(fd[0]);
 		else
 			shutdown(fd[0], SHUT_WR);
-		hit = disarm();
+		hit = tt_fault_hit(nth_fd);
 		hits += hit;
 		while ((r = tt_recv_rec(fd[1], &self->k, self->o)) == 1 && tt_diff(self->o->data, self->o->len, got) < 0)
 			got += self->o->len;

@@ -42,30 +42,6 @@ static int put(const char *path, const char *text)
 
 static int nth_fd = -1;
 
-/* the n-th chance to fail of this thread is taken */
-static void arm(int n)
-{
-	char text[16];
-
-	snprintf(text, sizeof(text), "%d", n);
-	/* writing is itself an operation that can be made to fail */
-	for (int i = 0; i < 3; i++)
-		if (pwrite(nth_fd, text, strlen(text), 0) == (ssize_t)strlen(text))
-			return;
-	TT_DIE("fail-nth");
-}
-
-/* whether the fault was injected since; none will be from here on */
-static bool disarm(void)
-{
-	char text[16] = "";
-	/* when it is this read that fails, then nothing before it did */
-	bool hit = pread(nth_fd, text, sizeof(text) - 1, 0) > 0 && atoi(text) == 0;
-
-	arm(0);
-	return hit;
-}
-
 FIXTURE_SETUP(fault)
 {
 	const char *dirs[] = { "failslab", "fail_page_alloc", "fail_usercopy" };
@@ -116,9 +92,9 @@ TEST_F(fault, setsockopt)
 		if (step > 0) {
 			ASSERT_EQ(0, tt_ulp(fd[0]));
 		}
-		arm(n);
+		tt_fault_arm(nth_fd, n);
 		r = step == 0 ? tt_ulp(fd[0]) : tt_key_set(fd[0], step == 1 ? TLS_TX : TLS_RX, step == 1 ? &tx : &rx);
-		hit = disarm();
+		hit = tt_fault_hit(nth_fd);
 		faults += hit;
 		if (r) {
 			EXPECT_TRUE(hit);
@@ -175,9 +151,9 @@ TEST_F(fault, rekey)
 		k = old;
 		/* one record under the old key, so that its sequence number is not that of the new one */
 		ASSERT_TRUE(passes(dir, fd, &k, self->o));
-		arm(n);
+		tt_fault_arm(nth_fd, n);
 		r = tt_key_set(fd[0], dir, &next);
-		hit = disarm();
+		hit = tt_fault_hit(nth_fd);
 		faults += hit;
 		ASSERT_EQ(0, tt_key_get(fd[0], dir, &old, &got));
 		if (r) {
@@ -227,14 +203,14 @@ TEST_F(fault, recv_key_update)
 		tt_send_data(fd[1], &next, TT_DATA, "hello", 5);
 		tt_wait_received(fd[0], base + 210 + 3 * tt_overhead(&k));
 		ASSERT_EQ(100, tt_recv_type(fd[0], buf, sizeof(buf), 0, &type, NULL));
-		arm(n);
+		tt_fault_arm(nth_fd, n);
 		if (how == 0)
 			r = tt_recv_type(fd[0], buf, sizeof(buf), MSG_PEEK | MSG_DONTWAIT, &type, NULL);
 		else if (how == 1)
 			r = tt_recv_type(fd[0], buf, 1, MSG_DONTWAIT, &type, NULL);
 		else
 			r = splice(fd[0], NULL, p[1], NULL, 100, SPLICE_F_NONBLOCK);
-		hit = disarm();
+		hit = tt_fault_hit(nth_fd);
 		r = how == 1 && r == 1;
 		ASSERT_EQ(105 - r, tt_recv_type(fd[0], buf, sizeof(buf), 0, &type, NULL)) TH_LOG("how %d fault %d: %s", how, n, strerror(errno));
 		EXPECT_EQ(TT_HANDSHAKE, type);
@@ -287,7 +263,7 @@ TEST_F(fault, send)
 			/* not the record's first bytes */
 			ASSERT_EQ(50, send(fd[0], "................................................................", 50, MSG_MORE));
 		}
-		arm(n);
+		tt_fault_arm(nth_fd, n);
 		switch (how) {
 		case SENDFILE:
 			r = sendfile(fd[0], file, &off, want);
@@ -307,7 +283,7 @@ TEST_F(fault, send)
 		default:
 			r = send(fd[0], data, want, MSG_NOSIGNAL | (how == SEND_MORE ? MSG_MORE : 0));
 		}
-		hit = disarm();
+		hit = tt_fault_hit(nth_fd);
 		faults += hit;
 		if (r < 0) {
 			EXPECT_TRUE(hit) TH_LOG("%s without a fault", strerror(errno));
@@ -471,7 +447,7 @@ TEST_F(fault, recv)
 		}
 		memset(buf, 0x5a, 40000);
 		tt_poll(fd[0], POLLIN, 10000);
-		arm(n);
+		tt_fault_arm(nth_fd, n);
 		switch (how) {
 		case RECV_PART:
 			r = recv(fd[0], buf, 1000, MSG_DONTWAIT);
@@ -491,7 +467,7 @@ TEST_F(fault, recv)
 		default:
 			r = recv(fd[0], buf, 40000, MSG_DONTWAIT);
 		}
-		hit = disarm();
+		hit = tt_fault_hit(nth_fd);
 		faults += hit;
 		if (r > 0) {
 			if (how == RECV_SPLICE) {
@@ -555,11 +531,11 @@ TEST_F(fault, close)
 				;
 		tt_poll(fd[0], POLLIN, 10000);
 		recv(fd[0], big, 10, MSG_DONTWAIT);
-		arm(n);
+		tt_fault_arm(nth_fd, n);
 		if (load == 1)
 			shutdown(fd[0], SHUT_WR);
 		close(fd[0]);
-		hit = disarm();
+		hit = tt_fault_hit(nth_fd);
 		close(fd[1]);
 		if (!hit)
 			break;
@@ -601,9 +577,9 @@ TEST_F(fault, wake)
 		int *fd = s[n].fd;
 
 		/* a message of one record tries again by itself, unless it has a flag like this one */
-		arm(n / 2 + 1);
+		tt_fault_arm(nth_fd, n / 2 + 1);
 		r = send(fd[0], "hello", 5, MSG_DONTWAIT | (n % 2 ? MSG_EOR : 0));
-		hit[n % 2] = disarm();
+		hit[n % 2] = tt_fault_hit(nth_fd);
 		if (r < 0) {
 			EXPECT_TRUE(hit[n % 2]);
 			EXPECT_TRUE(errno == ENOMEM || errno == EAGAIN || errno == EFAULT)
@@ -623,9 +599,9 @@ TEST_F(fault, wake)
 
 		tt_send_data(fd[1], &s[n].rx, TT_DATA, "hello", 5);
 		ASSERT_EQ(POLLIN, tt_poll(fd[0], POLLIN, 10000));
-		arm(n / 2 + 1);
+		tt_fault_arm(nth_fd, n / 2 + 1);
 		r = recv(fd[0], buf, sizeof(buf), 0);
-		hit[2] = disarm();
+		hit[2] = tt_fault_hit(nth_fd);
 		if (r < 0) {
 			EXPECT_TRUE(hit[2]);
 			EXPECT_TRUE(errno == ENOMEM || errno == EFAULT) TH_LOG("fault %d: %s", n / 2 + 1, strerror(errno));
@@ -656,10 +632,10 @@ TEST_F(fault, getsockopt)
 
 		tt_tcp_pair(variant->family, fd);
 		tt_install(fd[0], &tx, &rx);
-		arm(n);
+		tt_fault_arm(nth_fd, n);
 		tt_key_get(fd[0], TLS_TX, &tx, &got);
 		tt_key_get(fd[0], TLS_RX, &rx, &got);
-		hit = disarm();
+		hit = tt_fault_hit(nth_fd);
 		ASSERT_EQ(0, tt_key_get(fd[0], TLS_TX, &tx, &got));
 		EXPECT_EQ(0, memcmp(got.key, tx.key, 16));
 		close(fd[0]);

@@ -161,18 +161,6 @@ const char *ends_no_faults(void)
 	return NULL;
 }
 
-static void set_nth(int n)
-{
-	char text[16];
-
-	snprintf(text, sizeof(text), "%d", n);
-	/* writing is itself an operation that can be made to fail */
-	for (int i = 0; i < 3; i++)
-		if (pwrite(nth_fd, text, strlen(text), 0) == (ssize_t)strlen(text))
-			return;
-	TT_DIE("fail-nth");
-}
-
 /* the n-th chance to fail of this thread is taken */
 void ends_arm(int n)
 {
@@ -180,7 +168,7 @@ void ends_arm(int n)
 		nth_fd = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
 	TT_MUST(nth_fd >= 0);
 	armed = true;
-	set_nth(n);
+	tt_fault_arm(nth_fd, n);
 }
 
 /* whether the fault was injected since; none will be from here on */
@@ -193,7 +181,7 @@ bool ends_disarm(void)
 		return false;
 	/* when it is this read that fails, then nothing before it did */
 	hit = pread(nth_fd, text, sizeof(text) - 1, 0) > 0 && atoi(text) == 0;
-	set_nth(0);
+	tt_fault_arm(nth_fd, 0);
 	armed = false;
 	return hit;
 }

@@ -843,3 +843,25 @@ void tt_nonblock(int fd, bool on)
 
 	TT_MUST(fcntl(fd, F_SETFL, on ? fl | O_NONBLOCK : fl & ~O_NONBLOCK) == 0);
 }
+
+void tt_fault_arm(int nth_fd, int n)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d", n);
+	/* writing is itself an operation that can be made to fail */
+	for (int i = 0; i < 3; i++)
+		if (pwrite(nth_fd, text, strlen(text), 0) == (ssize_t)strlen(text))
+			return;
+	TT_DIE("fail-nth");
+}
+
+bool tt_fault_hit(int nth_fd)
+{
+	char text[16] = "";
+	/* when it is this read that fails, then nothing before it did */
+	bool hit = pread(nth_fd, text, sizeof(text) - 1, 0) > 0 && atoi(text) == 0;
+
+	tt_fault_arm(nth_fd, 0);
+	return hit;
+}

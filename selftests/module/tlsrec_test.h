@@ -181,4 +181,9 @@ void tt_sockopt(int fd, int level, int opt, int val);
 int tt_sockopt_get(int fd, int level, int opt);
 uint64_t tt_now_ms(void);
 uint32_t tt_rand(uint64_t *state);
+/* Fault injection, through an open /proc/thread-self/fail-nth: the n-th chance to fail of this thread is taken, 0: none. */
+void tt_fault_arm(int nth_fd, int n);
+/* Whether the fault was injected since; none will be from here on. */
+bool tt_fault_hit(int nth_fd);
+
 #endif
