@@ -11,7 +11,7 @@ DROP_IN := $(CURDIR)/kmod/tls
 TLS ?= $(if $(wildcard $(MODLIB)/updates/tls.ko*),1)
 KERNEL ?= 6.12
 BUILD := $(CURDIR)/build
-USER_DIRS := $(patsubst %/Makefile,%,$(wildcard userspace/Makefile tools/Makefile))
+USER_DIRS := userspace/lib tools
 VM := selftests/vm
 
 export PREFIX DESTDIR
