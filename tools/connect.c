@@ -4,7 +4,8 @@
  * makes and opens. The main thread carries what comes in, a second one what goes out, so that neither
  * direction waits for the other.
  */
-#include "client.h"
+#include "commands.h"
+#include "common/client.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +18,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/sendfile.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -411,15 +413,15 @@ static enum status talk(const struct options *o, struct tlsrec_ctx *ctx)
 	int fd;
 
 	tlsrec_ctx_set_event_fn(ctx, on_event, NULL);
-	fd = tcp_connect(&c->peer, c->family, (int)c->timeout_s * 1000, peer, sizeof(peer));
+	fd = client_dial(c, peer, sizeof(peer));
 	if (fd < 0)
 		return STATUS_CONNECT;
 	conn = client_prepare(c, ctx, fd);
 	if (!conn)
 		goto out_close;
-	if (tlsrec_handshake(conn, (int)c->timeout_s * 1000) != TLSREC_DONE) {
+	status = client_handshake(c, conn);
+	if (status != STATUS_OK) {
 		say("%s", tlsrec_conn_error(conn));
-		status = client_failure(conn);
 		goto out_free;
 	}
 	if (!o->quiet)

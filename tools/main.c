@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* The tlsrec command: one word after it chooses what it does. */
-#include "common.h"
+#include "commands.h"
+#include "common/say.h"
 
 #include <argp.h>
 #include <signal.h>

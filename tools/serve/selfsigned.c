@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "selfsigned.h"
 
-#include "common.h"
+#include "common/say.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -10,6 +10,7 @@
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>

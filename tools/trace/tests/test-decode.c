@@ -3,8 +3,8 @@
  * The decoder of handshake messages: on every message of real handshakes made in memory, on the same
  * messages cut short, and on garbage made from them. Run it under AddressSanitizer.
  */
-#include "decode.h"
-#include "tap.h"
+#include "common/tests/tap.h"
+#include "trace/decode.h"
 
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>

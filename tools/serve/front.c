@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "front.h"
 
-#include "common.h"
+#include "common/address.h"
+#include "common/say.h"
 #include "httpd.h"
 
 #include <errno.h>
 #include <ev.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 /* Host and port arguments, numbers. */
-#include "common.h"
-#include "tap.h"
+#include "common/address.h"
+#include "common/arguments.h"
+#include "common/tests/tap.h"
 
+#include <netdb.h>
 #include <string.h>
 
 static const struct {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "client.h"
 
+#include "address.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -262,6 +264,11 @@ static bool load_session(const char *path, struct tlsrec_conn *conn)
 	return n >= 0;
 }
 
+int client_dial(const struct client_options *o, char *address, size_t size)
+{
+	return tcp_connect(&o->peer, o->family, (int)o->timeout_s * 1000, address, size);
+}
+
 struct tlsrec_conn *client_prepare(const struct client_options *o, struct tlsrec_ctx *ctx, int fd)
 {
 	struct tlsrec_conn *conn = tlsrec_conn_new(ctx, fd, o->name ? o->name : o->peer.host);
@@ -304,7 +311,8 @@ bool client_save_session(const struct client_options *o, struct tlsrec_conn *con
 	return saved;
 }
 
-enum status client_failure(const struct tlsrec_conn *conn)
+/* The exit status for a connection that failed. */
+static enum status failure(const struct tlsrec_conn *conn)
 {
 	switch (tlsrec_conn_error_kind(conn)) {
 	case TLSREC_ERROR_IO:
@@ -320,4 +328,11 @@ enum status client_failure(const struct tlsrec_conn *conn)
 	default:
 		return STATUS_LOCAL;
 	}
+}
+
+enum status client_handshake(const struct client_options *o, struct tlsrec_conn *conn)
+{
+	if (tlsrec_handshake(conn, (int)o->timeout_s * 1000) == TLSREC_DONE)
+		return STATUS_OK;
+	return failure(conn);
 }

@@ -4,10 +4,12 @@
  * handshakes; a socket whose keys are in the kernel goes to a plain HTTP server (httpd.c). Here are the
  * options and the order of things.
  */
-#include "common.h"
+#include "commands.h"
+#include "common/arguments.h"
+#include "common/offer.h"
+#include "common/say.h"
 #include "front.h"
 #include "httpd.h"
-#include "offer.h"
 #include "selfsigned.h"
 
 #include <errno.h>

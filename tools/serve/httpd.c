@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "httpd.h"
 
-#include "common.h"
+#include "common/say.h"
 #include "files.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Ranges, content types, dates, validators, paths and listings of the file server. */
-#include "files.h"
-#include "tap.h"
+#include "common/tests/tap.h"
+#include "serve/files.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -3,7 +3,8 @@
  * tlsrec trace: what happens in the first milliseconds of a TLS connection. Every event becomes a JSON
  * object; --json collects them, otherwise each is shown to the reader at once.
  */
-#include "client.h"
+#include "commands.h"
+#include "common/client.h"
 #include "decode.h"
 #include "render.h"
 
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -322,18 +324,17 @@ static enum status handshake(struct trace *t, struct tlsrec_ctx *ctx, int fd, co
 {
 	const struct client_options *c = &t->options->client;
 	struct tlsrec_conn *conn = client_prepare(c, ctx, fd);
-	enum status status = STATUS_OK;
 	const char *error = NULL;
+	enum status status;
 	json_t *result;
 
 	if (!conn)
 		return STATUS_LOCAL;
-	if (tlsrec_handshake(conn, (int)c->timeout_s * 1000) != TLSREC_DONE) {
+	status = client_handshake(c, conn);
+	if (status != STATUS_OK)
 		error = tlsrec_conn_error(conn);
-		status = client_failure(conn);
-	} else if (*tlsrec_conn_info(conn)->ulp) {
+	else if (*tlsrec_conn_info(conn)->ulp)
 		tlsrec_close_notify(fd);
-	}
 	result = result_fields(tlsrec_conn_info(conn), error);
 	if (t->options->json)
 		print_json(t, peer, result);
@@ -348,13 +349,12 @@ static enum status handshake(struct trace *t, struct tlsrec_ctx *ctx, int fd, co
 static enum status trace(const struct options *o, struct tlsrec_ctx *ctx)
 {
 	struct trace t = { .options = o, .start_ns = now_ns(), .events = json_array() };
-	const struct client_options *c = &o->client;
 	enum status status = STATUS_CONNECT;
 	char peer[128];
 	int fd;
 
 	tlsrec_ctx_set_event_fn(ctx, on_event, &t);
-	fd = tcp_connect(&c->peer, c->family, (int)c->timeout_s * 1000, peer, sizeof(peer));
+	fd = client_dial(&o->client, peer, sizeof(peer));
 	if (fd >= 0) {
 		emit(&t, "TcpConnected", NULL, now_ns(), json_pack("{s:s}", "address", peer));
 		status = handshake(&t, ctx, fd, peer);

@@ -3,8 +3,9 @@
 #ifndef TLSREC_CLIENT_H
 #define TLSREC_CLIENT_H
 
-#include "common.h"
+#include "arguments.h"
 #include "offer.h"
+#include "say.h"
 
 #define CLIENT_MAX_CRLS 16
 
@@ -41,11 +42,14 @@ void client_arguments(int argc, char **argv, const char *doc, struct client_opti
 /* A library context set up as the options say; NULL after saying why not. */
 struct tlsrec_ctx *client_context(const struct client_options *o);
 
+/* A TCP connection to the peer, whose address goes into address; -1 after saying why not. */
+int client_dial(const struct client_options *o, char *address, size_t size);
+
 /* A connection ready for its first step; NULL after saying why not. */
 struct tlsrec_conn *client_prepare(const struct client_options *o, struct tlsrec_ctx *ctx, int fd);
 
-/* The exit status for a connection that failed. */
-enum status client_failure(const struct tlsrec_conn *conn);
+/* The handshake: STATUS_OK, or why not, with the sentence in the connection. */
+enum status client_handshake(const struct client_options *o, struct tlsrec_conn *conn);
 
 /* Keep the newest session for the next time. */
 bool client_save_session(const struct client_options *o, struct tlsrec_conn *conn);
