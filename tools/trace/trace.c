@@ -3,9 +3,11 @@
  * tlsrec trace: what happens in the first milliseconds of a TLS connection. Every event becomes a JSON
  * object; --json collects them, otherwise each is shown to the reader at once.
  */
+#include "bytes.h"
 #include "commands.h"
 #include "common/client.h"
 #include "decode.h"
+#include "names.h"
 #include "render.h"
 
 #include <inttypes.h>
