@@ -525,8 +525,10 @@ static void new_rx_key(struct seq *s, struct way *w)
 		} while (ret && short_of_memory(s, errno));
 	if (ret)
 		wrong("the next TLS_RX: %s", err_name(errno));
+	model_lock();
 	w->rx_gen++;
 	w->expired = false;
+	model_unlock();
 }
 
 /* A call to receive failed: may it? */
@@ -658,15 +660,49 @@ static void neighbour_inq(struct seq *s, struct way *w)
 	model_unlock();
 }
 
+/* The number of the receiver's key. */
+static unsigned int rx_key_nr(struct way *w)
+{
+	unsigned int nr;
+
+	model_lock();
+	nr = w->rx_gen;
+	model_unlock();
+	return nr;
+}
+
+/*
+ * Can the key have been missing at some time since @nr was the receiver's? It is from the reader's call that takes the last of a
+ * KeyUpdate, of which the model knows only when it is over, to the next TLS_RX.
+ */
+static bool key_was_missing(struct way *w, unsigned int nr)
+{
+	const struct mark *next;
+	bool was;
+
+	model_lock();
+	next = model_control(w);
+	was = w->expired || w->rx_gen != nr || (next && next->update);
+	model_unlock();
+	return was;
+}
+
 /* A peek beside a reader: where it stood is not known. */
 static void neighbour_peek(struct seq *s, struct way *w)
 {
+	unsigned int nr = rx_key_nr(w);
 	uint8_t b[1000];
+	int err;
 
-	if (!s->blocking)
+	if (!s->blocking) {
 		call_read(s, w, 6, 1 + pick(s, 20000), MSG_DONTWAIT);
-	else if (recv(w->rx->fd, b, sizeof(b), MSG_PEEK | MSG_DONTWAIT) < 0 && errno != EIO)
-		check_read_error(s, w, "a peek", 5, MSG_DONTWAIT, errno);
+		return;
+	}
+	if (recv(w->rx->fd, b, sizeof(b), MSG_PEEK | MSG_DONTWAIT) >= 0)
+		return;
+	err = errno;
+	if (err != EIO && !(err == EKEYEXPIRED && key_was_missing(w, nr)))
+		check_read_error(s, w, "a peek", 5, MSG_DONTWAIT, err);
 }
 
 /* Somebody else asks, or reads without taking. */

@@ -390,12 +390,10 @@ static void *send_some(void *arg)
 
 	take_signals(true);
 	while (n--) {
-		/*
-		 * Without key updates, which the other profiles have: here one peek of some hundred
-		 * says EKEYEXPIRED though the next key is set, and whose fault that is is open.
-		 */
 		if (pick(s, 8) == 0)
 			call_control(s, w, 0);
+		else if (s->version == TLS_1_3_VERSION && pick(s, 10) == 0)
+			call_update(s, w);
 		else
 			call_send(s, w, pick(s, SEND_HOW), pick_len(s), pick(s, 4) ? 0 : pick(s, 2) ? MSG_MORE : MSG_DONTWAIT);
 		while (w->out_len)
