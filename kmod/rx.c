@@ -66,6 +66,15 @@ static int msg_type(struct rx_msg *m, const struct tlsrec_buf *buf)
 	return 1;
 }
 
+/* The record is done with: who asks has been told its type. */
+static int msg_nothing(struct rx_call *call, struct rx_msg *m,
+		       struct tlsrec_buf *buf, size_t target)
+{
+	rxrec_drop(call->rx, buf);
+	m->eor = true;
+	return rxcall_empty(call, m->copied >= target);
+}
+
 /*
  * May a peek decrypt one more record ahead of what is read? As long as it could
  * be in TCP's queue beside those before it.
@@ -134,11 +143,14 @@ static int rx_recv(struct rx_call *call, struct rx_msg *m, size_t len,
 			rxrec_keep(call->rx, buf);
 			return ret;
 		}
+		if (unlikely(rxrec_nothing(buf))) {
+			ret = msg_nothing(call, m, buf, target);
+			if (ret)
+				return ret;
+			continue;
+		}
 		ret = msg_copy(call, m, buf, len - m->copied);
 		if (ret <= 0)
-			return ret;
-		ret = m->copied ? 0 : rxcall_empty(call);
-		if (ret)
 			return ret;
 	}
 
@@ -206,10 +218,17 @@ static int rx_bytes(struct sock *sk)
 		return 0;
 
 	/* Only decryption tells how much of a record is padding. */
-	if (list_empty(&call.rx->plain)) {
+	while (list_empty(&call.rx->plain)) {
 		buf = rxrec_next(sk, call.rx, &call.q);
-		if (!IS_ERR_OR_NULL(buf))
+		if (IS_ERR_OR_NULL(buf))
+			break;
+		if (!rxrec_nothing(buf)) {
 			rxrec_keep(call.rx, buf);
+			break;
+		}
+		rxrec_drop(call.rx, buf);
+		if (rxcall_empty(&call, false))
+			break;
 	}
 	list_for_each_entry(buf, &call.rx->plain, list) {
 		if (buf->type != TLSREC_TYPE_DATA)

@@ -130,22 +130,70 @@ void rxcall_end(struct rx_call *call)
 		rxrec_wake(call->sk, rx);
 }
 
-/* So many in a row, and a caller who does not wait is let go. */
+/* So many, and a caller thinks of others. */
 #define EMPTY_MAX	64
 
 /*
- * A record brought nothing. A peer may send as many of these as it likes, and
- * must not keep the caller here with them.
+ * What sleeping takes from the time that a call may wait, the records without
+ * data do, too.
  */
-int rxcall_empty(struct rx_call *call)
+static bool rx_time_is_up(struct rx_call *call)
 {
-	if (signal_pending(current))
-		return sock_intr_errno(call->timeo);
-	if (++call->empty >= EMPTY_MAX && !call->timeo) {
+	long left = call->until - jiffies;
+
+	if (call->timeo != MAX_SCHEDULE_TIMEOUT)
+		call->timeo = max(left, 0L);
+	return !call->timeo;
+}
+
+/*
+ * Give the lock away, as one who sleeps does. Who waits for it is woken by that,
+ * and needs a moment to be there before it is taken again.
+ */
+static void rx_let_others(struct rx_call *call)
+{
+	struct sock *sk = call->sk;
+	struct rxq q = { };
+	bool wanted;
+
+	rxq_commit(sk, &call->q);
+	rxhead_look(sk, call->rx, &q, rxrec_covered(sk));
+	/* No barrier: who comes later is seen the next time. */
+	wanted = waitqueue_active(&sk->sk_lock.wq);
+	release_sock(sk);
+	if (wanted)
+		schedule_timeout_interruptible(1);
+	else
+		cond_resched();
+	lock_sock(sk);
+}
+
+/**
+ * rxcall_empty() - a record brought nothing
+ * @call: the lock may be dropped, if it may wait
+ * @enough: the caller has what he would wait for
+ *
+ * A peer may send as many of these as it likes, and must not keep the caller
+ * here with them, nor others away from the socket.
+ *
+ * Return: 0 to go on, or a negative errno.
+ */
+int rxcall_empty(struct rx_call *call, bool enough)
+{
+	if (!call->empty)
+		call->until = jiffies + call->timeo;
+	if (++call->empty % EMPTY_MAX) {
+		cond_resched();
+		return 0;
+	}
+
+	if (enough || rx_time_is_up(call)) {
 		/* There may be more, and no event would say so. */
 		WRITE_ONCE(call->rx->turn.refused, true);
 		return -EAGAIN;
 	}
-	cond_resched();
+	if (signal_pending(current))
+		return sock_intr_errno(call->timeo);
+	rx_let_others(call);
 	return 0;
 }

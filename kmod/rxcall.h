@@ -14,6 +14,7 @@
  * @q: cursor
  * @timeo: jiffies it may still wait
  * @empty: records without data that it has seen
+ * @until: when time is up, in jiffies, if it has seen any
  */
 struct rx_call {
 	struct sock		*sk;
@@ -21,6 +22,7 @@ struct rx_call {
 	struct rxq		q;
 	long			timeo;
 	unsigned int		empty;
+	unsigned long		until;
 };
 
 /* Bytes taken before TCP may open the window for them. */
@@ -68,6 +70,6 @@ static inline struct tlsrec_buf *rxcall_next(struct rx_call *call,
 
 int rxcall_start(struct rx_call *call, struct sock *sk, bool nonblock);
 void rxcall_end(struct rx_call *call);
-int rxcall_empty(struct rx_call *call);
+int rxcall_empty(struct rx_call *call, bool enough);
 
 #endif /* TLSREC_RXCALL_H */

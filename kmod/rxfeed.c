@@ -80,20 +80,21 @@ static ssize_t rx_feed(struct rx_call *call, rx_take take, void *arg,
 		ret = -EINVAL;
 		if (buf->type != TLSREC_TYPE_DATA)
 			break;
-		if (buf->len) {
-			ret = take(call, buf, arg);
-			if (ret <= 0)
+		if (unlikely(!buf->len)) {
+			rxrec_drop(rx, buf);
+			ret = rxcall_empty(call, copied);
+			if (ret)
 				break;
-			copied += ret;
-			buf->off += ret;
-			buf->len -= ret;
-			if (buf->len)
-				continue;
+			continue;
 		}
-		rxrec_drop(rx, buf);
-		ret = copied ? 0 : rxcall_empty(call);
-		if (ret)
+		ret = take(call, buf, arg);
+		if (ret <= 0)
 			break;
+		copied += ret;
+		buf->off += ret;
+		buf->len -= ret;
+		if (!buf->len)
+			rxrec_drop(rx, buf);
 	}
 
 	return copied ? copied : ret;

@@ -50,6 +50,15 @@ static inline void rxrec_keep(struct tlsrec_rx *rx, struct tlsrec_buf *buf)
 	WRITE_ONCE(rx->plain_ready, true);
 }
 
+/*
+ * Application data without data: nobody is told of it, and so it is dropped at
+ * once by whoever finds it, not only by those who read.
+ */
+static inline bool rxrec_nothing(const struct tlsrec_buf *buf)
+{
+	return !buf->len && buf->type == TLSREC_TYPE_DATA;
+}
+
 /* Forget a record that has been read. */
 static inline void rxrec_drop(struct tlsrec_rx *rx, struct tlsrec_buf *buf)
 {

@@ -487,6 +487,30 @@ TEST_F(kuser, read_sock_empty)
 	EXPECT_EQ(-EAGAIN, ku_read_sock(&self->c, self->dev, self->got, KU_ALL, 0));
 }
 
+/* any number of them hold nobody up: what has data goes back with it, and each call gets further */
+TEST_F(kuser, read_sock_many_empty)
+{
+	struct tt_key first = self->rx, now;
+	int rounds = 0, ret;
+
+	INSTALL();
+	PEER_SENDS(100, 100, 0);
+	for (int i = 0; i < 1000; i++)
+		tt_send_data(self->fd[1], &self->rx, TT_DATA, "", 0);
+	PEER_SENDS(100, 100, 100);
+	tt_wait_sent(self->fd[1]);
+	ASSERT_EQ(100, ku_read_sock(&self->c, self->dev, self->got, KU_ALL, 0));
+	ASSERT_BYTES(self->got, 100, 0);
+	ASSERT_EQ(0, tt_key_get(self->fd[0], TLS_RX, &self->rx, &now));
+	EXPECT_GT(first.seq + 200, now.seq);
+	do {
+		EXPECT_EQ(POLLIN, tt_poll(self->fd[0], POLLIN, 0));
+		ret = ku_read_sock(&self->c, self->dev, self->got, KU_ALL, 0);
+	} while (ret == -EAGAIN && rounds++ < 100);
+	ASSERT_EQ(100, ret);
+	ASSERT_BYTES(self->got, 100, 100);
+}
+
 /* a record that does not authenticate is an error, after what came before it */
 TEST_F(kuser, read_sock_bad)
 {
