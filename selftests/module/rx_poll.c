@@ -6,6 +6,7 @@
 #include "harness.h"
 #include "rx_common.h"
 
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/wait.h>
 
@@ -181,6 +182,53 @@ TEST_F(rx_poll, epoll_edge_behind_empty_records)
 	}
 	ASSERT_EQ(100, n);
 	EXPECT_BYTES(buf, 100, 0);
+	close(ep);
+}
+
+/* empty records without end behind a byte: whoever asked for more is let go with the byte, and told that there is more */
+TEST_F(rx_poll, epoll_edge_behind_a_byte_and_empty_records)
+{
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLET };
+	int ep = epoll_create1(0), p[2];
+	uint8_t buf[500];
+	ssize_t n = -1;
+
+	ASSERT_EQ(0, pipe(p));
+	ASSERT_EQ(0, epoll_ctl(ep, EPOLL_CTL_ADD, self->sk, &ev));
+	for (int how = 0; how < 3; how++) {
+		say(self, TT_DATA, 1, 0);
+		for (int i = 0; i < 1000; i++)
+			say(self, TT_DATA, 0, 0);
+		say(self, TT_DATA, 100, 1);
+		arrived(self);
+		ASSERT_EQ(1, epoll_wait(ep, &ev, 1, 10000));
+		if (how == 2)
+			n = splice(self->sk, NULL, p[1], NULL, sizeof(buf), 0);
+		else
+			n = recv(self->sk, buf, sizeof(buf), how ? 0 : MSG_DONTWAIT);
+		ASSERT_EQ(1, n);
+		if (how == 2)
+			ASSERT_EQ(1, read(p[0], buf, 1));
+		EXPECT_BYTES(buf, 1, 0);
+		n = -1;
+		for (int i = 0; i < 50 && n < 0; i++) {
+			ASSERT_EQ(1, epoll_wait(ep, &ev, 1, 10000)) TH_LOG("no event, round %d", i);
+			n = recv(self->sk, buf, sizeof(buf), MSG_DONTWAIT);
+			if (n < 0)
+				ASSERT_EQ(EAGAIN, errno);
+		}
+		ASSERT_EQ(100, n);
+		EXPECT_BYTES(buf, 100, 1);
+	}
+	/* who wants all of it gets all of it */
+	say(self, TT_DATA, 1, 0);
+	for (int i = 0; i < 200; i++)
+		say(self, TT_DATA, 0, 0);
+	say(self, TT_DATA, 100, 1);
+	ASSERT_EQ(101, recv(self->sk, buf, 101, MSG_WAITALL));
+	EXPECT_BYTES(buf, 101, 0);
+	close(p[0]);
+	close(p[1]);
 	close(ep);
 }
 
