@@ -161,7 +161,7 @@ struct tlsrec_buf *tlsrec_buf_get(gfp_t gfp)
  */
 int tlsrec_buf_room(struct tlsrec_buf *buf, unsigned int n, gfp_t gfp)
 {
-	unsigned int last = (buf->off + buf->len + n - 1) / PAGE_SIZE;
+	unsigned int last = tlsrec_buf_last(buf, n);
 
 	while (buf->nr < last) {
 		struct page *page = page_get(gfp);

@@ -128,10 +128,28 @@ static inline bool tlsrec_buf_small(const struct tlsrec_buf *buf)
 	return !buf->order && !buf->nr;
 }
 
+/* Of pages: the one that the last of @n more bytes is in. */
+static inline unsigned int tlsrec_buf_last(const struct tlsrec_buf *buf,
+					   unsigned int n)
+{
+	return (buf->off + buf->len + n - 1) / PAGE_SIZE;
+}
+
 /* Bytes of the allocations that it is, or of the one that it is in. */
 static inline unsigned int tlsrec_buf_mem(const struct tlsrec_buf *buf)
 {
 	return page_size(virt_to_head_page(buf)) + buf->nr * PAGE_SIZE;
+}
+
+/* The same when there is room for more bytes, see tlsrec_buf_room(). */
+static inline unsigned int tlsrec_buf_mem_with(const struct tlsrec_buf *buf,
+					       unsigned int n)
+{
+	unsigned int last = tlsrec_buf_last(buf, n);
+
+	if (last <= buf->nr)
+		return tlsrec_buf_mem(buf);
+	return tlsrec_buf_mem(buf) + (last - buf->nr) * PAGE_SIZE;
 }
 
 /* Does one allocation have both? */

@@ -8,6 +8,7 @@
 #ifndef TLSREC_CHARGE_H
 #define TLSREC_CHARGE_H
 
+#include <linux/bottom_half.h>
 #include <net/sock.h>
 
 /**
@@ -35,6 +36,29 @@ static inline bool tlsrec_charge(struct sock *sk, unsigned int *charged,
 	}
 	*charged = want;
 	return true;
+}
+
+/**
+ * tlsrec_charge_kept() - the same for what is there already, or is TCP's yet
+ * @sk: locked, by this task or by softirq
+ * @charged: bytes charged so far, and afterwards
+ * @want: bytes to be charged
+ *
+ * A memory cgroup at its limit is asked as it is by TCP for what it receives, in
+ * softirq: it is charged beyond its limit then, and nobody is killed because
+ * somebody reads.
+ *
+ * Return: whether it could: over tcp_mem it cannot; less always can.
+ */
+static inline bool tlsrec_charge_kept(struct sock *sk, unsigned int *charged,
+				      unsigned int want)
+{
+	bool done;
+
+	local_bh_disable();
+	done = tlsrec_charge(sk, charged, want);
+	local_bh_enable();
+	return done;
 }
 
 #endif /* TLSREC_CHARGE_H */

@@ -23,6 +23,7 @@
  * @copied: bytes returned
  * @skip: with @peek, the last record that was looked at
  * @ahead: with @peek, bytes that these records were in TCP's queue, at least
+ * @unpaid: with @peek, they could not all be charged
  */
 struct rx_msg {
 	struct msghdr		*msg;
@@ -33,6 +34,7 @@ struct rx_msg {
 	size_t			copied;
 	struct tlsrec_buf	*skip;
 	size_t			ahead;
+	bool			unpaid;
 };
 
 /*
@@ -77,11 +79,11 @@ static int msg_nothing(struct rx_call *call, struct rx_msg *m,
 
 /*
  * May a peek decrypt one more record ahead of what is read? As long as it could
- * be in TCP's queue beside those before it.
+ * be in TCP's queue beside those before it, and these are charged.
  */
 static bool msg_may_look(const struct rx_call *call, const struct rx_msg *m)
 {
-	return !m->peek || m->ahead <= call->sk->sk_rcvbuf;
+	return !m->peek || (m->ahead <= call->sk->sk_rcvbuf && !m->unpaid);
 }
 
 static struct tlsrec_buf *msg_next_buf(struct rx_call *call, struct rx_msg *m)
@@ -109,6 +111,7 @@ static int msg_copy(struct rx_call *call, struct rx_msg *m,
 		rxrec_keep(call->rx, buf);
 		m->skip = rxrec_shrink(call->sk, call->rx, buf);
 		m->ahead += tlsrec_overhead(&call->rx->key.fmt) + m->skip->len;
+		m->unpaid = !rxrec_charge(call->sk, call->rx);
 	} else if (whole) {
 		rxrec_drop(call->rx, buf);
 	} else {

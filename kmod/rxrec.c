@@ -83,11 +83,8 @@ static int rx_unstick(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q,
 		rx->part->off = rx_begin(rx);
 	}
 	n = min(size - rxhead_part_len(rx), rxq_avail(sk, q));
-	err = tlsrec_buf_room(rx->part, n, gfp);
-	if (err)
-		return err;
-	if (!tlsrec_charge(sk, &rx->charged,
-			   rx->plain_mem + tlsrec_buf_mem(rx->part)))
+	if (!tlsrec_charge_kept(sk, &rx->charged, rx->plain_mem +
+				tlsrec_buf_mem_with(rx->part, n)))
 		return -ENOMEM;
 	err = rx_pull(sk, rx, q, n, gfp);
 	rxq_commit(sk, q);

@@ -86,15 +86,18 @@ static inline void rxrec_drop_part(struct tlsrec_rx *rx)
 	}
 }
 
-/* Charge what stays. More than was charged before, TCP has just let go of. */
-static inline void rxrec_charge(struct sock *sk, struct tlsrec_rx *rx)
+/*
+ * Charge what stays. More than was charged before, TCP has just let go of.
+ * Returns whether it could.
+ */
+static inline bool rxrec_charge(struct sock *sk, struct tlsrec_rx *rx)
 {
 	unsigned int stays = rx->plain_mem;
 
 	if (rx->part)
 		stays += tlsrec_buf_mem(rx->part);
-	if (rx->charged != stays)
-		tlsrec_charge(sk, &rx->charged, stays);
+	return rx->charged == stays ||
+	       tlsrec_charge_kept(sk, &rx->charged, stays);
 }
 
 void rxrec_settle(struct sock *sk, struct tlsrec_rx *rx, struct rxq *q,

@@ -72,7 +72,7 @@ void tlsrec_tx_settle(struct sock *sk, struct tlsrec_tx *tx, bool follows)
 	 * be when no more follows at once.
 	 */
 	if (tx->charged < stays || (tx->charged > stays && !follows))
-		tlsrec_charge(sk, &tx->charged, stays);
+		tlsrec_charge_kept(sk, &tx->charged, stays);
 }
 
 /**

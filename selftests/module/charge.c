@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * What stays with a socket beyond a call is charged to the memory cgroup that the socket belongs to, goes no further than its
- * limit, and is given back to the last byte. In a cgroup of its own: where there is no cgroup2 with memory, it cannot run.
+ * What stays with a socket beyond a call is charged to the memory cgroup that the socket belongs to, and given back to the last
+ * byte. What can still be refused goes no further than the limit. In a cgroup of its own: where there is no cgroup2 with memory, it cannot run.
  */
 #define _GNU_SOURCE
 #include "harness.h"
@@ -387,6 +387,54 @@ TEST_F(charge, small_records)
 		ASSERT_BYTES(self->buf, ALL - HALF, HALF);
 	}
 	EXPECT_TRUE(wait_charged(0, (long)N / 2 * RECORDS * 128));
+	EXPECT_TRUE(all_close(self));
+}
+
+static long memory_event(const char *name)
+{
+	FILE *f = fopen(in_cgroup("memory.events"), "r");
+	char line[100], format[40];
+	long n = -1;
+
+	TT_MUST(f);
+	snprintf(format, sizeof(format), "%s %%ld", name);
+	while (n < 0 && fgets(line, sizeof(line), f))
+		sscanf(line, format, &n);
+	fclose(f);
+	TT_MUST(n >= 0);
+	return n;
+}
+
+/*
+ * In a cgroup that has no memory left, records that were looked at or read in part are charged all the same, since they are there;
+ * and nobody is killed because somebody reads.
+ */
+TEST_F(charge, reads_at_the_limit)
+{
+	enum { N = 150, RECORDS = 3, ALL = RECORDS * TT_MAX };
+
+	connections(self, variant, N, false);
+	ASSERT_TRUE(put(in_cgroup("memory.max"), "2M"));
+	tt_fill(self->buf, ALL, 0);
+	for (struct conn *c = self->conn; c < self->conn + N; c++) {
+		bool part = (c - self->conn) % 2;
+		size_t n = part ? 2 * TT_MAX + 1 : ALL;
+
+		for (int i = 0; i < RECORDS; i++)
+			tt_send_data(c->peer, &c->rx, TT_DATA, self->buf + i * TT_MAX, TT_MAX);
+		/* what comes while somebody has the socket TCP charges on his behalf, and that may kill */
+		tt_wait_received(c->sk, RECORDS * (TT_MAX + tt_overhead(&c->rx)));
+		ASSERT_EQ(n, recv(c->sk, self->buf + ALL, n, part ? 0 : MSG_PEEK));
+	}
+	EXPECT_TRUE(wait_charged((long)N / 2 * (ALL + TT_MAX), LONG_MAX));
+	EXPECT_EQ(0, memory_event("oom"));
+	for (struct conn *c = self->conn; c < self->conn + N; c++) {
+		size_t rest = (c - self->conn) % 2 ? TT_MAX - 1 : ALL;
+
+		ASSERT_EQ(rest, tt_read(c->sk, self->buf, rest));
+		ASSERT_BYTES(self->buf, rest, ALL - rest);
+	}
+	EXPECT_TRUE(wait_charged(0, N * 4096));
 	EXPECT_TRUE(all_close(self));
 }
 
