@@ -143,22 +143,26 @@ static int name(TLSREC_RECVMSG_PARAMS(struct sock *sk,			\
 	return fn(sk, msg, len, flags);					\
 }
 
-/* proto.ioctl of int @inq(sk), for SIOCINQ; the others are of @base(sk) */
+/*
+ * proto.ioctl of bool @fn(sk, cmd, &answer), whether it has one; the others are
+ * of @base(sk)
+ */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
-#define TLSREC_IOCTL_WRAPPER(name, inq, base)				\
+#define TLSREC_IOCTL_WRAPPER(name, fn, base)				\
 static int name(struct sock *sk, int cmd, unsigned long arg)		\
 {									\
-	if (cmd != SIOCINQ)						\
+	int answer;							\
+									\
+	if (!fn(sk, cmd, &answer))					\
 		return base(sk)->ioctl(sk, cmd, arg);			\
-	return put_user(inq(sk), (int __user *)arg);			\
+	return put_user(answer, (int __user *)arg);			\
 }
 #else
-#define TLSREC_IOCTL_WRAPPER(name, inq, base)				\
+#define TLSREC_IOCTL_WRAPPER(name, fn, base)				\
 static int name(struct sock *sk, int cmd, int *karg)			\
 {									\
-	if (cmd != SIOCINQ)						\
+	if (!fn(sk, cmd, karg))						\
 		return base(sk)->ioctl(sk, cmd, karg);			\
-	*karg = inq(sk);						\
 	return 0;							\
 }
 #endif

@@ -4,6 +4,7 @@
 #include "compat.h"
 #include "early.h"
 #include "idle.h"
+#include "outq.h"
 #include "proto.h"
 #include "rxrec.h"
 #include "sockopt.h"
@@ -365,9 +366,13 @@ int tlsrec_getsockopt(struct sock *sk, int level, int optname,
 	if (level == SOL_TCP && optname == TCP_ZEROCOPY_RECEIVE)
 		return zerocopy_receive(sk, optval, optlen);
 	drop_our_cork(sk, level, optname);
-	if (level != SOL_TLS)
-		return tlsrec_base_proto(sk)->getsockopt(sk, level, optname,
-							 optval, optlen);
+	if (level != SOL_TLS) {
+		err = tlsrec_base_proto(sk)->getsockopt(sk, level, optname,
+							optval, optlen);
+		if (!err && level == SOL_TCP && optname == TCP_INFO)
+			err = tlsrec_outq_info(sk, optval, optlen);
+		return err;
+	}
 	if (get_user(len, optlen))
 		return -EFAULT;
 

@@ -36,7 +36,8 @@ struct tlsrec_work;
  * @max_payload: value of TLS_TX_MAX_PAYLOAD_LEN
  * @err: sticky negative errno, set when encryption failed or the sequence
  *	number ran out
- * @pending: @work holds records for TCP
+ * @kept: bytes of records for TCP that @work holds; written under the lock when
+ *	nobody has the turn, read without it by poll
  * @lost: bytes that a call has counted are gone: there is no clean end
  * @corked: TCP_CORK is on, and the program knows nothing of it
  * @charged: bytes charged to the socket for @work
@@ -48,9 +49,9 @@ struct tlsrec_tx {
 	struct tlsrec_work	*work;
 	u16			max_payload;
 	int			err;
-	bool			pending;
 	bool			lost;
 	bool			corked;
+	unsigned int		kept;
 	unsigned int		charged;
 	void			(*saved_write_space)(struct sock *sk);
 };

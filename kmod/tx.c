@@ -54,9 +54,13 @@ void tlsrec_tx_settle(struct sock *sk, struct tlsrec_tx *tx, bool follows)
 {
 	struct tlsrec_work *work = tx->work;
 	unsigned int stays = txwork_mem(work);
+	unsigned int kept = work->out_bytes;
 
-	tx->pending = work->out_bytes || work->rec.due;
-	if (unlikely(tx->pending)) {
+	if (work->rec.due)
+		kept += work->rec.len;
+	/* Pairs with the READ_ONCE() in tlsrec_stream_memory_free(). */
+	WRITE_ONCE(tx->kept, kept);
+	if (unlikely(kept)) {
 		/* Who has promised may not keep it, but has some time. */
 		if (follows)
 			tlsrec_engine_add(tlsrec_ctx(sk));
@@ -133,13 +137,13 @@ static void call_look(struct tx_call *call)
 static int call_wait(struct tx_call *call)
 {
 	struct sock *sk = call->sk;
-	bool full = !sk_stream_memory_free(sk);
+	bool full = !txout_wanted(sk);
 
 	tcp_sk(sk)->nonagle |= TCP_NAGLE_PUSH;
 	call_uncork(call);
 	set_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
 	/* Asked again, it would wait a while for memory of another kind. */
-	if (full && sk_stream_memory_free(sk))
+	if (full && txout_wanted(sk))
 		return 0;
 	return sk_stream_wait_memory(sk, &call->timeo);
 }
@@ -190,13 +194,13 @@ static int call_wait_space(struct tx_call *call)
 	while (1) {
 		if (sk->sk_err || sk->sk_shutdown & SEND_SHUTDOWN)
 			return -EPIPE;
-		if (likely(sk_stream_memory_free(sk)) &&
+		if (likely(txout_wanted(sk)) &&
 		    call_may_keep(call))
 			return 0;
 		err = call_push(call, false);
 		if (err)
 			return err;
-		if (sk_stream_memory_free(sk) && call_may_keep(call))
+		if (txout_wanted(sk) && call_may_keep(call))
 			continue;
 		err = call_wait(call);
 		if (err)
@@ -554,7 +558,7 @@ static bool is_whole(const struct sock *sk, const struct tlsrec_tx *tx,
 	       !(msg->msg_flags & (MSG_MORE | MSG_EOR | MSG_SPLICE_PAGES)) &&
 	       !msg->msg_controllen && !tx->work && !tx->turn.held &&
 	       !tx->err && !sk->sk_err && !txout_refusal(sk) &&
-	       sk_stream_memory_free(sk) && !tx_short(sk);
+	       txout_wanted(sk) && !tx_short(sk);
 }
 
 /*
@@ -785,12 +789,12 @@ void tlsrec_write_space(struct sock *sk)
 
 	tx = &ctx->tx;
 	/* A writer in the middle of its call pushes by itself. */
-	if (tx->pending && !tx->turn.held)
+	if (tx->kept && !tx->turn.held)
 		tx_push_atomic(sk, tx);
 
 	tx->saved_write_space(sk);
 	/* TCP takes the bit away when it has space, but there is more to come. */
-	if (tx->pending)
+	if (tx->kept)
 		set_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
 }
 

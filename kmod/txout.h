@@ -28,6 +28,16 @@ static inline bool txout_add(struct tlsrec_work *work, struct page *page,
 	return true;
 }
 
+/*
+ * Does TCP want more? sk_stream_memory_free() without the way through our proto,
+ * which has nothing to add for a writer.
+ */
+static inline bool txout_wanted(const struct sock *sk)
+{
+	return READ_ONCE(sk->sk_wmem_queued) < READ_ONCE(sk->sk_sndbuf) &&
+	       tcp_stream_memory_free(sk, 0);
+}
+
 /* Enough sealed for one push? Not more than TCP has space for, too. */
 static inline bool txout_full(const struct sock *sk,
 			      const struct tlsrec_work *work)

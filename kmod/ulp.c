@@ -12,6 +12,7 @@
 #include "early.h"
 #include "engine.h"
 #include "idle.h"
+#include "outq.h"
 #include "proto.h"
 #include "rx.h"
 #include "rxfeed.h"
@@ -101,14 +102,40 @@ static void tlsrec_close(struct sock *sk, long timeout)
 	base->close(sk, timeout);
 }
 
+/* The cipher of a direction, without the lock; %NULL while it has no key. */
+static const struct tlsrec_cipher *key_cipher(const struct tlsrec_key *key)
+{
+	/* Pairs with the release in tlsrec_key_set(), which sets it last. */
+	return smp_load_acquire(&key->cipher);
+}
+
+/* Questions that TCP would answer of its queues alone. */
+static bool queued(struct sock *sk, int cmd, int *answer)
+{
+	switch (cmd) {
+	case SIOCINQ:
+		if (!key_cipher(&tlsrec_ctx(sk)->rx.key))
+			return false;
+		*answer = tlsrec_inq(sk);
+		return true;
+	case SIOCOUTQ:
+	case SIOCOUTQNSD:
+		*answer = tlsrec_outq(sk, cmd);
+		return true;
+	}
+	return false;
+}
+
 TLSREC_RECVMSG_WRAPPER(recvmsg, tlsrec_recvmsg)
-TLSREC_IOCTL_WRAPPER(ioctl, tlsrec_inq, tlsrec_base_proto)
+TLSREC_IOCTL_WRAPPER(ioctl, queued, tlsrec_base_proto)
 
 static void prot_add_tx(struct proto *prot)
 {
 	prot->sendmsg = tlsrec_sendmsg;
 	prot->splice_eof = tlsrec_splice_eof;
 	prot->shutdown = tlsrec_shutdown;
+	prot->ioctl = ioctl;
+	prot->stream_memory_free = tlsrec_stream_memory_free;
 #ifdef TLSREC_HAVE_SENDPAGE
 	prot->sendpage = tlsrec_sendpage;
 #endif
@@ -202,13 +229,6 @@ static int ulp_init(struct sock *sk)
 	tlsrec_update_proto(sk, ctx);
 	write_unlock_bh(&sk->sk_callback_lock);
 	return 0;
-}
-
-/* The cipher of a direction, without the lock; %NULL while it has no key. */
-static const struct tlsrec_cipher *key_cipher(const struct tlsrec_key *key)
-{
-	/* Pairs with the release in tlsrec_key_set(), which sets it last. */
-	return smp_load_acquire(&key->cipher);
 }
 
 /* Netlink attributes as the in-tree module's, for ss -i. */

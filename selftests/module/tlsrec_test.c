@@ -4,10 +4,10 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
-#include <linux/sockios.h>
 #include <net/if.h>
 #include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <openssl/evp.h>
@@ -814,14 +814,40 @@ uint64_t tt_bytes_acked(int fd)
 	return i.bytes_acked;
 }
 
+/* the line of the socket in a file of /proc/net, by its inode */
+static bool queued_in(const char *path, unsigned long inode, uint64_t *queued)
+{
+	FILE *f = fopen(path, "r");
+	unsigned long tx, ino = 0;
+	char line[512];
+
+	while (f && ino != inode && fgets(line, sizeof(line), f))
+		if (sscanf(line, "%*s %*s %*s %*s %lx:%*s %*s %*s %*s %*s %lu", &tx, &ino) != 2)
+			ino = 0;
+	if (f)
+		fclose(f);
+	*queued = tx;
+	return ino == inode;
+}
+
+uint64_t tt_tcp_queued(int fd)
+{
+	uint64_t queued;
+	struct stat st;
+
+	TT_MUST(fstat(fd, &st) == 0);
+	TT_MUST(queued_in("/proc/thread-self/net/tcp", st.st_ino, &queued) ||
+		queued_in("/proc/thread-self/net/tcp6", st.st_ino, &queued));
+	return queued;
+}
+
 uint64_t tt_bytes_taken(int fd)
 {
-	uint64_t acked;
-	int queued;
+	uint64_t acked, queued;
 
 	do {
 		acked = tt_bytes_acked(fd);
-		TT_MUST(ioctl(fd, SIOCOUTQ, &queued) == 0);
+		queued = tt_tcp_queued(fd);
 	} while (acked != tt_bytes_acked(fd));
 	return acked + queued;
 }

@@ -173,6 +173,8 @@ void tt_reset(int fd);
 int tt_child_status(pid_t pid);
 uint64_t tt_bytes_received(int fd);
 void tt_wait_received(int fd, uint64_t bytes);
+/* bytes in TCP's own send queue, as ss and /proc/net have it */
+uint64_t tt_tcp_queued(int fd);
 /* bytes that TCP was given to send since the connection began: those acknowledged, and those in its queue */
 uint64_t tt_bytes_acked(int fd);
 uint64_t tt_bytes_taken(int fd);
