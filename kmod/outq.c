@@ -92,10 +92,10 @@ bool tlsrec_stream_memory_free(const struct sock *sk, int wake)
 	const struct tlsrec_ctx *ctx;
 	u64 bytes = 0;
 
+	if (likely(!wake))
+		return tcp_stream_memory_free(sk, 0);
 	if (!tcp_stream_memory_free(sk, wake))
 		return false;
-	if (!wake)
-		return true;
 
 	rcu_read_lock();
 	ctx = rcu_dereference(inet_csk(sk)->icsk_ulp_data);

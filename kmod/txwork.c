@@ -24,6 +24,11 @@ struct tlsrec_work *txwork_get(gfp_t gfp)
 	work = kzalloc(sizeof(*work), gfp);
 	if (!work)
 		return NULL;
+	work->out = kmalloc(TXWORK_OUT, gfp);
+	if (!work->out) {
+		kfree(work);
+		return NULL;
+	}
 
 	sg_init_table(work->src, TXREC_SG);
 	sg_init_table(work->dst, TXREC_SG);
@@ -34,6 +39,14 @@ struct tlsrec_work *txwork_get(gfp_t gfp)
 	return work;
 }
 
+static void work_free(struct tlsrec_work *work)
+{
+	if (!work)
+		return;
+	kfree(work->out);
+	kfree_sensitive(work);
+}
+
 /**
  * txwork_put() - there is nothing in it any more
  * @work: of txwork_get()
@@ -41,7 +54,7 @@ struct tlsrec_work *txwork_get(gfp_t gfp)
 void txwork_put(struct tlsrec_work *work)
 {
 	if (this_cpu_cmpxchg(work_cache, NULL, work))
-		kfree_sensitive(work);
+		work_free(work);
 }
 
 /**
@@ -54,7 +67,7 @@ unsigned long txwork_pages(int cpu)
 {
 	if (!READ_ONCE(per_cpu(work_cache, cpu)))
 		return 0;
-	return DIV_ROUND_UP(sizeof(struct tlsrec_work), PAGE_SIZE);
+	return DIV_ROUND_UP(TXWORK_SIZE, PAGE_SIZE);
 }
 
 /**
@@ -63,12 +76,12 @@ unsigned long txwork_pages(int cpu)
  */
 void txwork_drain(int cpu)
 {
-	kfree_sensitive(per_cpu(work_cache, cpu));
+	work_free(per_cpu(work_cache, cpu));
 	per_cpu(work_cache, cpu) = NULL;
 }
 
 /* Give back what this CPU keeps. */
 void txwork_drain_this(void)
 {
-	kfree_sensitive(this_cpu_xchg(work_cache, NULL));
+	work_free(this_cpu_xchg(work_cache, NULL));
 }

@@ -84,12 +84,13 @@ struct tx_record {
  * @out_first: first entry of @out that TCP has not taken whole
  * @out_nr: entries of @out in use
  * @out_bytes: bytes from @out_first on
- * @out: sealed records; each entry owns a reference on its page
+ * @out: sealed records, TXOUT_MAX entries; each owns a reference on its page
  * @pinned: pages of the program that the cipher is reading
  * @crypt: for the cipher
  *
  * Taken from a per-CPU cache when a call begins, and kept by the socket only
- * while it holds an open record or bytes for TCP.
+ * while it holds an open record or bytes for TCP. In two pieces, neither of which
+ * needs more than a single page.
  */
 struct tlsrec_work {
 	struct tx_record	rec;
@@ -97,12 +98,22 @@ struct tlsrec_work {
 	unsigned int		out_first;
 	unsigned int		out_nr;
 	size_t			out_bytes;
-	struct bio_vec		out[TXOUT_MAX];
+	struct bio_vec		*out;
 	struct scatterlist	src[TXREC_SG];
 	struct scatterlist	dst[TXREC_SG];
 	struct page		*pinned[TXREC_PIN_MAX];
 	struct tlsrec_crypt	crypt;
 };
+
+#define TXWORK_OUT	(TXOUT_MAX * sizeof(struct bio_vec))
+
+/* Where memory is fragmented there are only single pages. */
+static_assert(sizeof(struct tlsrec_work) <= PAGE_SIZE);
+static_assert(TXWORK_OUT <= PAGE_SIZE);
+
+/* Bytes that the allocator takes for one. */
+#define TXWORK_SIZE	(roundup_pow_of_two(sizeof(struct tlsrec_work)) + \
+			 roundup_pow_of_two(TXWORK_OUT))
 
 static inline bool txwork_idle(const struct tlsrec_work *work)
 {
@@ -119,7 +130,7 @@ static inline bool txwork_idle(const struct tlsrec_work *work)
 static inline unsigned int txwork_mem(const struct tlsrec_work *work)
 {
 	const struct tx_record *rec = &work->rec;
-	unsigned int mem = roundup_pow_of_two(sizeof(*work)) + work->out_bytes;
+	unsigned int mem = TXWORK_SIZE + work->out_bytes;
 
 	if (rec->open)
 		mem += rec->len + rec->room.len + rec->tail;
@@ -132,8 +143,7 @@ static inline unsigned int txwork_mem(const struct tlsrec_work *work)
 /* The same when its record is full, or when it has one that is. */
 static inline unsigned int txwork_mem_full(const struct tlsrec_work *work)
 {
-	return roundup_pow_of_two(sizeof(*work)) + work->out_bytes +
-	       TXWORK_RECORD;
+	return TXWORK_SIZE + work->out_bytes + TXWORK_RECORD;
 }
 
 struct tlsrec_work *txwork_get(gfp_t gfp);
