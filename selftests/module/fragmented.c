@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "harness.h"
+#include "fragmented_common.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -12,7 +13,6 @@
 
 #include "../kusers/kmod/tlsrec_kuser.h"
 
-#define PARAMETERS "/sys/module/tlsrec_fragment/parameters/"
 #define PAGE 4096
 #define ROOM (1 << 20)
 
@@ -43,46 +43,13 @@ VARIANT(tls13_ccm128_ip4, TT_IP4, TLS_1_3_VERSION, TLS_CIPHER_AES_CCM_128, false
 VARIANT(tls12_gcm256_window_ip6, TT_IP6, TLS_1_2_VERSION, TLS_CIPHER_AES_GCM_256, true);
 VARIANT(tls13_gcm128_window_ip4, TT_IP4, TLS_1_3_VERSION, TLS_CIPHER_AES_GCM_128, true);
 
-static void put(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY);
-
-	TT_MUST(fd >= 0);
-	TT_MUST(write(fd, text, strlen(text)) == (ssize_t)strlen(text));
-	close(fd);
-}
-
-static long get(const char *path)
-{
-	FILE *f = fopen(path, "r");
-	long n = -1;
-
-	if (f && fscanf(f, "%ld", &n) != 1)
-		n = -1;
-	if (f)
-		fclose(f);
-	return n;
-}
-
-/* buffers that processors keep are whole */
-static void forget_kept(void)
-{
-	const char *kept = "/sys/module/tlsrec/parameters/spare_kib";
-	uint64_t end = tt_now_ms() + 30000;
-
-	put("/proc/sys/vm/drop_caches", "2");
-	while (get(kept) > 0 && tt_now_ms() < end)
-		usleep(10000);
-	TT_MUST(get(kept) <= 0);
-}
-
 FIXTURE_SETUP(fragmented)
 {
 	int fd[2];
 
 	if (strcmp(tt_ulp_name(), "tlsrec"))
 		SKIP(return, "of tlsrec only");
-	if (access(PARAMETERS, F_OK) && system("modprobe -q tlsrec_fragment"))
+	if (!scarce_load())
 		SKIP(return, "the module tlsrec_fragment does not load: it wants kprobes");
 	if (tt_cipher_refused(variant->version, variant->cipher))
 		SKIP(return, "this kernel has no such cipher");
@@ -90,9 +57,8 @@ FIXTURE_SETUP(fragmented)
 	self->sk = fd[0];
 	self->peer = fd[1];
 	self->rx = tt_key_make(variant->version, variant->cipher, 2);
-	forget_kept();
-	put(PARAMETERS "on", "Y");
-	self->refused = get(PARAMETERS "refused");
+	scarce_from(PAGE + 1);
+	self->refused = scarce_refused();
 	if (variant->window)
 		tt_sockopt(self->sk, SOL_SOCKET, SO_RCVBUF, 4096);
 	tt_install(self->sk, NULL, &self->rx);
@@ -102,7 +68,7 @@ FIXTURE_SETUP(fragmented)
 
 FIXTURE_TEARDOWN(fragmented)
 {
-	put(PARAMETERS "on", "N");
+	scarce_from(0);
 	close(self->sk);
 	close(self->peer);
 	free(self->wire);
@@ -162,7 +128,7 @@ static bool end(FIXTURE_DATA(fragmented) *self)
 /* larger pieces were asked for, and refused */
 #define EXPECT_FRAGMENTED() do {						\
 	if (!variant->window)							\
-		EXPECT_LT(self->refused, get(PARAMETERS "refused"));		\
+		EXPECT_LT(self->refused, scarce_refused());		\
 } while (0)
 
 #define READ(how, ...) do {							\
@@ -438,8 +404,8 @@ TEST_F(fragmented, softirq)
 		usleep(1000);
 	EXPECT_EQ(0, queued);
 	EXPECT_EQ(0, tt_poll(self->sk, POLLIN, 0));
-	EXPECT_EQ(self->refused, get(PARAMETERS "refused"));
-	EXPECT_EQ(0, get(PARAMETERS "softirq"));
+	EXPECT_EQ(self->refused, scarce_refused());
+	EXPECT_EQ(0, scarce_refused_softirq());
 	tt_write(self->peer, self->wire + self->wire_len - 1, 1);
 	EXPECT_EQ(POLLIN, tt_poll(self->sk, POLLIN, 60000));
 	EXPECT_EQ(TT_MAX, recv(self->sk, self->got, ROOM, 0));
