@@ -5,9 +5,11 @@
 
 #include "tlsrec.h"
 
-int tlsrec_engine_init(void (*run)(struct sock *sk));
+int tlsrec_engine_init(void (*run)(struct sock *sk),
+		       bool (*covered)(const struct sock *sk));
 void tlsrec_engine_exit(void);
 void tlsrec_engine_add(struct tlsrec_ctx *ctx);
+void tlsrec_engine_watch(struct tlsrec_ctx *ctx);
 void tlsrec_engine_del(struct tlsrec_ctx *ctx);
 
 #endif /* TLSREC_ENGINE_H */

@@ -18,6 +18,17 @@
 #include "tx.h"
 #include "txout.h"
 
+/**
+ * tlsrec_tx_covered() - has somebody put a callback of his own over ours?
+ * @sk: perhaps not locked
+ *
+ * Then TCP's events may not come to us.
+ */
+bool tlsrec_tx_covered(const struct sock *sk)
+{
+	return READ_ONCE(sk->sk_write_space) != tlsrec_write_space;
+}
+
 /*
  * Will TCP call for what is kept? Not when it has nothing in flight, not those
  * who have a callback of their own, and not for a record to be sealed.
@@ -25,7 +36,7 @@
 static bool tx_has_event(struct sock *sk, const struct tlsrec_work *work)
 {
 	return !tcp_rtx_and_write_queues_empty(sk) && !work->rec.due &&
-	       sk->sk_write_space == tlsrec_write_space;
+	       !tlsrec_tx_covered(sk);
 }
 
 /* Is TCP as a whole short of memory? */
@@ -34,12 +45,20 @@ static inline bool tx_short(const struct sock *sk)
 	return READ_ONCE(*sk->sk_prot->memory_pressure);
 }
 
-/* Something is kept: let TCP tell of every ACK, or try again. */
-static void tx_watch(struct sock *sk, const struct tlsrec_work *work)
+/*
+ * Something is kept, other than before if it is @fresh: let TCP tell of every ACK,
+ * or try again. A socket that keeps something leaves the engine's lists only with
+ * its lock, so they need be looked at only then.
+ */
+static void tx_watch(struct sock *sk, const struct tlsrec_work *work, bool fresh)
 {
+	struct tlsrec_ctx *ctx = tlsrec_ctx(sk);
+
 	set_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
 	if (!tx_has_event(sk, work))
-		tlsrec_engine_add(tlsrec_ctx(sk));
+		tlsrec_engine_add(ctx);
+	else if (fresh || list_empty(&ctx->engine))
+		tlsrec_engine_watch(ctx);
 }
 
 /**
@@ -55,6 +74,7 @@ void tlsrec_tx_settle(struct sock *sk, struct tlsrec_tx *tx, bool follows)
 	struct tlsrec_work *work = tx->work;
 	unsigned int stays = txwork_mem(work);
 	unsigned int kept = work->out_bytes;
+	bool fresh = !tx->kept;
 
 	if (work->rec.due)
 		kept += work->rec.len;
@@ -65,7 +85,7 @@ void tlsrec_tx_settle(struct sock *sk, struct tlsrec_tx *tx, bool follows)
 		if (follows)
 			tlsrec_engine_add(tlsrec_ctx(sk));
 		else
-			tx_watch(sk, work);
+			tx_watch(sk, work, fresh);
 	} else if (!work->rec.open) {
 		txwork_put(work);
 		tx->work = NULL;
@@ -478,8 +498,7 @@ static void call_end(struct tx_call *call, int err)
 		txrec_hold(call->work);
 	rec->counted = rec->open;
 	/* Users inside the kernel put callbacks of their own over ours. */
-	if (call->work->out_bytes &&
-	    call->sk->sk_write_space != tlsrec_write_space)
+	if (call->work->out_bytes && tlsrec_tx_covered(call->sk))
 		txout_force(call->sk, call->tx);
 	tlsrec_tx_settle(call->sk, call->tx,
 			 !err && call->flags & TLSREC_MSG_NOTLAST);
