@@ -87,8 +87,8 @@ static inline void rxrec_drop_part(struct tlsrec_rx *rx)
 }
 
 /*
- * Charge what stays. More than was charged before, TCP has just let go of.
- * Returns whether it could.
+ * Charge what stays. More than was charged before, TCP has just let go of: so much
+ * is let through. Returns whether it could.
  */
 static inline bool rxrec_charge(struct sock *sk, struct tlsrec_rx *rx)
 {

@@ -92,8 +92,8 @@ void tlsrec_tx_settle(struct sock *sk, struct tlsrec_tx *tx, bool follows)
 		stays = 0;
 	}
 	/*
-	 * More than was charged for it before is at most a batch; less it may
-	 * be when no more follows at once.
+	 * More than was charged for it before is at most a batch, which is let
+	 * through if that fails; less it may be when no more follows at once.
 	 */
 	if (tx->charged < stays || (tx->charged > stays && !follows))
 		tlsrec_charge_kept(sk, &tx->charged, stays);
