@@ -121,8 +121,8 @@ static inline bool txwork_idle(const struct tlsrec_work *work)
 }
 
 /*
- * More than a full record has, with room, and with pages that are others'. To be
- * charged so much a memory cgroup at its limit kills nobody, but refuses.
+ * More than a full record has, with room, and with pages that are others'. Charged
+ * at once, so much is refused by a memory cgroup at its limit, which kills nobody.
  */
 #define TXWORK_RECORD	(10 * PAGE_SIZE)
 
