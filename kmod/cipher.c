@@ -21,8 +21,10 @@ enum { CCM_FLAGS = 15 - TLSREC_NONCE_SIZE - 1 };
 
 /* RFC 5288, 6655, 7905, 8998 and 6209; the last is of TLS 1.2 alone. */
 static const struct tlsrec_cipher ciphers[] = {
-	CIPHER(AES_GCM_128, .alg = "gcm(aes)", .explicit_nonce = 8),
-	CIPHER(AES_GCM_256, .alg = "gcm(aes)", .explicit_nonce = 8),
+	CIPHER(AES_GCM_128, .alg = "gcm(aes)", .explicit_nonce = 8,
+	       .in_place = true),
+	CIPHER(AES_GCM_256, .alg = "gcm(aes)", .explicit_nonce = 8,
+	       .in_place = true),
 	CIPHER(AES_CCM_128, .alg = "ccm(aes)", .explicit_nonce = 8,
 	       .ccm_flags = CCM_FLAGS),
 	CIPHER(CHACHA20_POLY1305, .alg = "rfc7539(chacha20,poly1305)"),
@@ -150,6 +152,21 @@ err_aead:
 	return ERR_PTR(err);
 }
 
+/*
+ * Use @aead. One that is made of several, as its name shows, may have a part that
+ * works on more than a block at a time, and needs memory where those are not in one
+ * piece.
+ */
+static void key_use(struct tlsrec_key *key, const struct tlsrec_cipher *c,
+		    struct crypto_aead *aead)
+{
+	struct crypto_tfm *tfm = crypto_aead_tfm(aead);
+
+	key->aead = aead;
+	key->in_place = c->in_place &&
+			!strchr(crypto_tfm_alg_driver_name(tfm), '(');
+}
+
 /**
  * tlsrec_key_set() - set up a direction from what setsockopt() brought
  * @key: zeroed, or in use with the same cipher and version
@@ -179,7 +196,7 @@ int tlsrec_key_set(struct tlsrec_key *key, const void *info)
 	key->exhausted = false;
 	key->used = true;
 	key->version = ci->version;
-	key->aead = aead;
+	key_use(key, c, aead);
 	/* Pairs with the acquire in key_cipher(), which has no lock. */
 	smp_store_release(&key->cipher, c);
 	if (old)
@@ -242,7 +259,7 @@ int tlsrec_key_unpark(struct tlsrec_key *key)
 	/* It has worked before: whatever it is, it may work again. */
 	if (IS_ERR(aead))
 		return -ENOMEM;
-	key->aead = aead;
+	key_use(key, key->cipher, aead);
 	return 0;
 }
 

@@ -35,6 +35,8 @@ enum {
  * @explicit_nonce: bytes of nonce sent with each record under TLS 1.2
  * @ccm_flags: what the kernel's CCM wants in front of the nonce, 0 for others
  * @only_tls12: TLS 1.3 does not have it
+ * @in_place: its drivers need no memory for records that are encrypted where
+ *	they lie, on blocks of 16 bytes
  */
 struct tlsrec_cipher {
 	u16		type;
@@ -45,6 +47,7 @@ struct tlsrec_cipher {
 	u8		explicit_nonce;
 	u8		ccm_flags;
 	bool		only_tls12;
+	bool		in_place;
 };
 
 /**
@@ -55,6 +58,7 @@ struct tlsrec_cipher {
  * @fmt: layout of records
  * @exhausted: the record with the last sequence number was used
  * @used: since tlsrec_key_idle() asked last
+ * @in_place: the cipher's @in_place, and true of @aead
  * @seq: sequence number of the next record
  * @iv: salt and iv; where there is an explicit nonce, iv is the next one
  * @key: kept for getsockopt() and for another transform
@@ -66,6 +70,7 @@ struct tlsrec_key {
 	struct tlsrec_format		fmt;
 	bool				exhausted;
 	bool				used;
+	bool				in_place;
 	u64				seq;
 	u8				iv[TLSREC_NONCE_SIZE];
 	u8				key[TLSREC_MAX_KEY];

@@ -49,14 +49,23 @@ static void record_out(struct tlsrec_work *work, const struct tlsrec_format *fmt
 		put_page(ends->page);
 }
 
+/*
+ * May the cipher lack memory midway in a record that it encrypts in place? Then
+ * half of it would be lost. Only a split record can have no room for its tail.
+ */
+static bool record_at_risk(const struct tlsrec_key *key,
+			   const struct tx_record *rec)
+{
+	return !key->in_place || rec->uneven ||
+	       (rec->split && rec->len % TXREC_BLOCK &&
+		rec->room.len < tlsrec_tail_size(&key->fmt));
+}
+
 /**
  * seal_record() - encrypt the open record and add it to the batch
  * @sk: locked
  * @tx: transmit direction
  * @work: has an open record, and room in the batch
- *
- * What is encrypted in place lies on cipher blocks, so that the common ciphers
- * need no memory for it. One that does leaves half of it encrypted.
  *
  * Return: 0, -ENOMEM with the record as it was, or -EBADMSG, sticky: the record
  * is gone.
@@ -77,6 +86,11 @@ int seal_record(struct sock *sk, struct tlsrec_tx *tx,
 
 	if (rec->split && !work->dst[rec->ndst - 1].length)
 		record_drop_empty(work);
+	if (rec->in_place && unlikely(record_at_risk(&tx->key, rec))) {
+		err = txrec_part(sk, work, fmt);
+		if (err)
+			return err;
+	}
 
 	/*
 	 * The tail of a split record follows the payload directly when that is
@@ -112,7 +126,7 @@ int seal_record(struct sock *sk, struct tlsrec_tx *tx,
 
 	sg_mark_end(&src[nsrc - 1]);
 	sg_mark_end(&work->dst[ndst - 1]);
-	front = sg_virt(work->dst);
+	front = sg_virt(src);
 	err = seal_crypt(tx, work, src, rec->type, rec->len, front, head);
 	sg_unmark_end(&src[nsrc - 1]);
 	sg_unmark_end(&work->dst[ndst - 1]);
@@ -133,8 +147,9 @@ int seal_record(struct sock *sk, struct tlsrec_tx *tx,
 
 	if (rec->split)
 		memcpy(tlsrec_slice_ptr(&rec->ends), head, head_size);
-	else if (!fmt->inner_type)
-		memcpy(front + fmt->aad - head_size, head, head_size);
+	else if (!fmt->inner_type || rec->apart)
+		memcpy(sg_virt(work->dst) + fmt->aad - head_size, head,
+		       head_size);
 	if (rec->held)
 		txrec_put_held(work);
 	record_out(work, fmt, tail_inside);

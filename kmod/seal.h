@@ -41,11 +41,10 @@ seal_whole_get(struct sock *sk, const struct tlsrec_format *fmt,
  * @tx: transmit direction
  * @work: @work->dst is the target: room for the additional data, the payload,
  *	its tail
- * @src: the source, with the room that the target begins with; may be the
- *	target
+ * @src: the source, behind room for the additional data; may be the target
  * @type: content type
  * @len: bytes of payload
- * @front: the room for the additional data
+ * @front: the source's room for the additional data
  * @head: result, tlsrec_head_size() bytes for the wire, which under TLS 1.3
  *	are the additional data
  *

@@ -12,6 +12,8 @@ enum {
 	PIECE_MIN	= 1024,
 	/* First slice of a record that grows by small writes. */
 	GROW_MIN	= 1024,
+	/* Pages that all of a record fits in, with tails to spare. */
+	WHOLE_PAGES	= DIV_ROUND_UP(TLSREC_MAX_RECORD, PAGE_SIZE) + 1,
 };
 
 /* The caller goes, the record stays: it needs references of its own. */
@@ -23,17 +25,22 @@ void txrec_hold(struct tlsrec_work *work)
 
 	for_each_set_bit(i, &borrowed, TXREC_SG)
 		get_page(sg_page(&work->src[i]));
-	rec->held = rec->spliced;
+	rec->held |= rec->spliced;
 }
 
-/* Drop the references on spliced pages: they have been read. */
+/* Drop the references of the source: it has been read. */
 void txrec_put_held(struct tlsrec_work *work)
 {
 	struct tx_record *rec = &work->rec;
 	unsigned int i;
 
-	for_each_set_bit(i, &rec->held, TXREC_SG)
-		put_page(sg_page(&work->src[i]));
+	for_each_set_bit(i, &rec->held, TXREC_SG) {
+		struct scatterlist *sg = &work->src[i];
+
+		if (!(rec->spliced & BIT(i)))
+			memzero_explicit(sg_virt(sg), sg->length);
+		put_page(sg_page(sg));
+	}
 	rec->held = 0;
 }
 
@@ -158,6 +165,7 @@ static int record_grow_pieces(struct sock *sk, struct tlsrec_work *work,
 	if (rec->tail && !in_phase && record_extend(rec, want))
 		return 0;
 
+	rec->uneven |= rec->len % TXREC_BLOCK;
 	if (!rec->ndst && (in_phase || (rest > left && left > SMALL_MAX))) {
 		err = record_split(sk, work, fmt);
 		if (err)
@@ -240,6 +248,17 @@ static void record_add_copied(struct tlsrec_work *work, unsigned int n)
 	txrec_take_room(work, n);
 }
 
+/* The source is what was the target up to here; its last may be empty yet. */
+static void record_keep_source(struct tlsrec_work *work)
+{
+	struct tx_record *rec = &work->rec;
+	unsigned int i;
+
+	for (i = 0; i < rec->ndst && work->dst[i].length; i++)
+		work->src[i] = work->dst[i];
+	rec->nsrc = i;
+}
+
 /*
  * Make ready for source entries of their own: with room for what they hold, of
  * which the message has @rest bytes, at offset @phase of a page.
@@ -249,7 +268,6 @@ static int record_begin_source(struct sock *sk, struct tlsrec_work *work,
 			       bool more, unsigned int phase)
 {
 	struct tx_record *rec = &work->rec;
-	unsigned int i;
 	int err;
 
 	if (!rec->room.len) {
@@ -257,13 +275,109 @@ static int record_begin_source(struct sock *sk, struct tlsrec_work *work,
 		if (err)
 			return err;
 	}
-	if (rec->nsrc)
-		return 0;
+	if (!rec->nsrc)
+		record_keep_source(work);
+	return 0;
+}
 
-	/* Up to here the source is the target; the last may be empty yet. */
-	for (i = 0; i < rec->ndst && work->dst[i].length; i++)
-		work->src[i] = work->dst[i];
-	rec->nsrc = i;
+/*
+ * Get memory for all of a record of @len bytes, if need be in pieces, of which the
+ * last has all of the tail. Returns how many they are, or -ENOMEM.
+ */
+static int part_get(struct sock *sk, const struct tlsrec_format *fmt,
+		    unsigned int len, struct tlsrec_slice *slices)
+{
+	unsigned int tail = tlsrec_tail_size(fmt);
+	unsigned int left = fmt->aad + len + tail;
+	int n = 0, err;
+
+	err = seal_whole_get(sk, fmt, len, NULL, slices);
+	if (err != -ENOSPC)
+		return err ? err : 1;
+
+	while (left) {
+		struct tlsrec_slice *slice = &slices[n];
+
+		err = tlsrec_pool_get(TLSREC_SMALL,
+				      min_t(unsigned int, left, PAGE_SIZE),
+				      left, 1, 0, sk->sk_allocation, slice);
+		if (err) {
+			while (n--)
+				put_page(slices[n].page);
+			return err;
+		}
+		if (slice->len < left && left - slice->len < tail)
+			tlsrec_pool_trim(TLSREC_SMALL, slice,
+					 slice->len - tail);
+		left -= slice->len;
+		n++;
+	}
+	return n;
+}
+
+/**
+ * txrec_part() - give a record that has all its payload a target apart
+ * @sk: locked
+ * @work: the writer's, with an open record; is sealed next
+ * @fmt: record layout
+ *
+ * What was copied is a source of the cipher's then, like spliced pages, and is as
+ * it was when the cipher fails midway. The same record is sealed again then: to
+ * something else its nonce is never applied.
+ *
+ * Return: 0, or -ENOMEM with the record as it was.
+ */
+int txrec_part(struct sock *sk, struct tlsrec_work *work,
+	       const struct tlsrec_format *fmt)
+{
+	unsigned int i, tail = tlsrec_tail_size(fmt);
+	struct tlsrec_slice slices[WHOLE_PAGES], *last;
+	struct tx_record *rec = &work->rec;
+	struct tlsrec_slice rest = rec->room;
+	int n;
+
+	n = part_get(sk, fmt, rec->len, slices);
+	if (n < 0)
+		return n;
+
+	if (!rec->nsrc) {
+		record_keep_source(work);
+		rec->copied_last = rec->nsrc == rec->ndst;
+	}
+	rest.len += rec->tail;
+	/* The inner type is read with the payload if there is a place for it. */
+	if (rec->copied_last && rest.len) {
+		*(u8 *)tlsrec_slice_ptr(&rest) = rec->type;
+		tlsrec_pool_trim(txrec_stream(rec), &rest, 1);
+	} else {
+		rec->copied_last = false;
+	}
+
+	for (i = rec->split; i < rec->nsrc; i++) {
+		if (rec->spliced & BIT(i))
+			continue;
+		get_page(sg_page(&work->src[i]));
+		rec->held |= BIT(i);
+	}
+	for (i = rec->split; i < rec->ndst; i++)
+		put_page(sg_page(&work->dst[i]));
+	if (rec->split)
+		put_page(rec->ends.page);
+
+	for (i = 0; i < n; i++)
+		sg_set_page(&work->dst[i], slices[i].page, slices[i].len,
+			    slices[i].off);
+	last = &slices[n - 1];
+	work->dst[n - 1].length -= tail;
+	rec->room = *last;
+	rec->room.off += last->len - tail;
+	rec->room.len = 0;
+	rec->tail = tail;
+	rec->ndst = n;
+	rec->max = rec->len;
+	rec->split = false;
+	rec->in_place = false;
+	rec->apart = true;
 	return 0;
 }
 

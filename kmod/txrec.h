@@ -3,8 +3,9 @@
  * The open record: from the program's bytes to scatterlists.
  *
  * The program's bytes are copied once, to the place behind the record header
- * from where they go to the wire, and are encrypted there. Pages that come
- * from splice are read by the cipher where they are and are never written.
+ * from where they go to the wire, and are encrypted there, if the cipher cannot
+ * fail midway. Pages that come from splice are read by the cipher where they are
+ * and are never written.
  */
 #ifndef TLSREC_TXREC_H
 #define TLSREC_TXREC_H
@@ -67,6 +68,8 @@ static inline void txrec_take_room(struct tlsrec_work *work, unsigned int n)
 void txrec_hold(struct tlsrec_work *work);
 void txrec_put_held(struct tlsrec_work *work);
 void txrec_drop(struct tlsrec_work *work);
+int txrec_part(struct sock *sk, struct tlsrec_work *work,
+	       const struct tlsrec_format *fmt);
 int txrec_fill(struct sock *sk, struct tlsrec_work *work,
 	       const struct tlsrec_format *fmt, struct iov_iter *iter,
 	       bool splice, bool more);

@@ -37,6 +37,8 @@ enum {
  * @due: nothing is added to it any more, but there was no memory to seal it
  * @counted: bytes of calls that have ended are in it
  * @in_place: some of its source is its target
+ * @apart: nothing of its source is its target, see txrec_part()
+ * @uneven: a piece that it was copied to ends off a cipher block
  * @type: content type
  * @split: head and tail are in @ends; otherwise the first target entry begins
  *	with room for the additional data, and @tail bytes are behind @room
@@ -47,8 +49,8 @@ enum {
  * @nsrc: source entries in use; only when something was spliced
  * @ndst: target entries in use
  * @spliced: bit mask of the source entries that are not ours to write to
- * @held: those of @spliced that own a reference on their page; the others
- *	borrow the caller's while his call lasts
+ * @held: those that own a reference on their page. Others of @spliced borrow the
+ *	caller's while his call lasts
  * @ends: see @split
  * @room: free bytes behind the payload; borrows the reference that the last
  *	target entry owns
@@ -58,6 +60,8 @@ struct tx_record {
 	bool			due;
 	bool			counted;
 	bool			in_place;
+	bool			apart;
+	bool			uneven;
 	u8			type;
 	bool			split;
 	bool			copied_last;

@@ -10,6 +10,7 @@
 
 #include <fcntl.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -28,6 +29,7 @@ FIXTURE_VARIANT(fault)
 
 TT_VARIANT(fault, tls12_gcm128_ip4, TT_IP4, TLS_1_2_VERSION, TLS_CIPHER_AES_GCM_128);
 TT_VARIANT(fault, tls13_gcm256_ip6, TT_IP6, TLS_1_3_VERSION, TLS_CIPHER_AES_GCM_256);
+TT_VARIANT(fault, tls13_chacha20_mapped, TT_MAPPED, TLS_1_3_VERSION, TLS_CIPHER_CHACHA20_POLY1305);
 
 static int put(const char *path, const char *text)
 {
@@ -134,8 +136,8 @@ TEST_F(fault, rekey)
 {
 	int faults = 0;
 
-	if (variant->version != TLS_1_3_VERSION)
-		SKIP(return, "of TLS 1.3");
+	if (variant->version != TLS_1_3_VERSION || variant->cipher != TLS_CIPHER_AES_GCM_256)
+		SKIP(return, "of TLS 1.3, for all ciphers at once");
 	for (int c = 0; c < TT_CIPHERS; c++)
 	for (int dir = TLS_TX; dir <= TLS_RX; dir++)
 	for (int n = 1; n < MOST; n++) {
@@ -228,25 +230,51 @@ TEST_F(fault, recv_key_update)
 	}
 }
 
-enum { SEND_SMALL, SEND_PIECES, SEND_LARGE, SEND_MORE, SEND_CONTROL, SENDFILE, SPLICE, SPLICE_MORE, N_SEND };
+enum { SEND_SMALL, SEND_PIECES, SEND_LARGE, SEND_MORE, SEND_CONTROL, SENDFILE, SPLICE, SPLICE_MORE, SEND_UNEVEN, N_SEND };
 
-/* what was counted came, the rest did not, and nothing is wrong; a stream that gave up says so for good */
+/* Bytes that are in the record already. */
+static size_t lead(int how)
+{
+	return how == SEND_MORE || how == SPLICE_MORE ? 50 : how == SEND_UNEVEN ? 1024 : 0;
+}
+
+/*
+ * The open record has room for so many bytes that it ends off a cipher block, and what is behind it in memory is another
+ * socket's.
+ */
+static void make_uneven(const int *fd, const int *other)
+{
+	uint8_t *bad = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	TT_MUST(bad != MAP_FAILED);
+	TT_MUST(send(fd[0], bad, 3001, 0) < 0 && errno == EFAULT);
+	TT_MUST(send(other[0], "x", 1, 0) == 1);
+	munmap(bad, 4096);
+}
+
+/* what was counted came, the rest did not, nothing is wrong, and the stream goes on */
 TEST_F(fault, send)
 {
 	uint8_t *data = malloc(70000);
-	int file = memfd_create("fault", 0), faults = 0, broken = 0;
+	int file = memfd_create("fault", 0), faults = 0, other[2];
+	cpu_set_t one;
+	KEYS();
 
+	CPU_ZERO(&one);
+	CPU_SET(0, &one);
+	ASSERT_EQ(0, sched_setaffinity(0, sizeof(one), &one));
+	tt_tcp_pair(variant->family, other);
+	tt_install(other[0], &tx, &rx);
 	tt_fill(data, 70000, 0);
 	ASSERT_EQ(70000, write(file, data, 70000));
 	for (int how = 0; how < N_SEND; how++)
 	for (int n = 1; n < MOST; n++) {
-		KEYS();
 		struct iovec iov[2] = { { data, 4000 }, { data + 4000, 6000 } };
 		struct timeval tv = { .tv_sec = 5 };
 		struct tt_key k = tx;
 		off_t off = 0;
 		size_t want = how == SEND_SMALL || how == SEND_MORE || how == SEND_CONTROL ? 100 : how == SEND_LARGE ? 40000 :
-			      how == SEND_PIECES ? 10000 : 20000, got = 0;
+			      how == SEND_PIECES || how == SEND_UNEVEN ? 10000 : 20000, got = 0, dotted = 0;
 		uint8_t type = how == SEND_CONTROL ? TT_HANDSHAKE : TT_DATA;
 		int fd[2], p[2];
 		ssize_t r, tail;
@@ -259,10 +287,15 @@ TEST_F(fault, send)
 		if (how == SPLICE || how == SPLICE_MORE) {
 			ASSERT_EQ(want, write(p[1], data, want));
 		}
-		if (how == SEND_MORE || how == SPLICE_MORE) {
+		if (lead(how)) {
 			/* not the record's first bytes */
-			ASSERT_EQ(50, send(fd[0], "................................................................", 50, MSG_MORE));
+			uint8_t dots[1024];
+
+			memset(dots, '.', sizeof(dots));
+			ASSERT_EQ(lead(how), send(fd[0], dots, lead(how), MSG_MORE));
 		}
+		if (how == SEND_UNEVEN)
+			make_uneven(fd, other);
 		tt_fault_arm(nth_fd, n);
 		switch (how) {
 		case SENDFILE:
@@ -290,11 +323,7 @@ TEST_F(fault, send)
 		}
 		/* a mark that ends the stream */
 		tail = send(fd[0], "THE TAIL", 8, MSG_NOSIGNAL);
-		if (tail != 8) {
-			EXPECT_TRUE(hit);
-			EXPECT_EQ(EBADMSG, errno) TH_LOG("how %d fault %d: %s", how, n, strerror(errno));
-			broken++;
-		}
+		EXPECT_EQ(8, tail) TH_LOG("how %d fault %d: %s", how, n, strerror(errno));
 		shutdown(fd[0], SHUT_WR);
 		/* control records and data are checked as one stream: the type says where each belongs */
 		while (!end) {
@@ -305,9 +334,10 @@ TEST_F(fault, send)
 			if (!ok)
 				break;
 			len = self->o->len;
-			if (!got && (how == SEND_MORE || how == SPLICE_MORE)) {
-				while (skip < len && skip < 50 && self->o->data[skip] == '.')
-					skip++;
+			while (dotted < lead(how) && skip < len) {
+				ASSERT_EQ('.', self->o->data[skip]);
+				skip++;
+				dotted++;
 			}
 			if (len >= 8 && !memcmp(self->o->data + len - 8, "THE TAIL", 8)) {
 				end = true;
@@ -319,10 +349,8 @@ TEST_F(fault, send)
 			ASSERT_EQ(-1, tt_diff(self->o->data + skip, len - skip, got)) TH_LOG("how %d fault %d: wrong bytes", how, n);
 			got += len - skip;
 		}
-		EXPECT_EQ(tail == 8, end);
-		if (tail == 8) {
-			EXPECT_EQ(r < 0 ? 0 : (size_t)r, got) TH_LOG("how %d fault %d: counted %zd, came %zu", how, n, r, got);
-		}
+		EXPECT_TRUE(end);
+		EXPECT_EQ(r < 0 ? 0 : (size_t)r, got) TH_LOG("how %d fault %d: counted %zd, came %zu", how, n, r, got);
 		close(fd[0]);
 		close(fd[1]);
 		close(p[0]);
@@ -331,7 +359,9 @@ TEST_F(fault, send)
 			break;
 	}
 	EXPECT_LT(20, faults);
-	TH_LOG("%d faults, %d streams given up", faults, broken);
+	TH_LOG("%d faults", faults);
+	close(other[0]);
+	close(other[1]);
 	free(data);
 	close(file);
 }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * A cipher that has no memory for one operation and works afterwards (the test module tlsrec_oom). The call says so, everything
- * stays where it is, whoever waits for an event gets one, and the next call goes on as if nothing had been.
+ * Receive: a cipher that has no memory for one operation and works afterwards (the test module tlsrec_oom). The call says so,
+ * everything stays where it is, whoever waits for an event gets one, and the next call goes on as if nothing had been.
  */
 #define _GNU_SOURCE
 #include "harness.h"
+#include "oom_common.h"
 #include "rx_common.h"
 
 #include <fcntl.h>
@@ -14,34 +15,10 @@
 
 RX_FIXTURE(oom);
 
-/* the best gcm(aes) of /proc/crypto */
-static void best_driver(char *name, size_t len)
-{
-	char line[200], cur[100] = "", drv[100] = "";
-	FILE *f = fopen("/proc/crypto", "r");
-	int prio = -1, p;
-
-	TT_MUST(f);
-	while (fgets(line, sizeof(line), f)) {
-		sscanf(line, "name : %99s", cur);
-		sscanf(line, "driver : %99s", drv);
-		if (sscanf(line, "priority : %d", &p) == 1 && !strcmp(cur, "gcm(aes)") && p > prio) {
-			prio = p;
-			snprintf(name, len, "%s", drv);
-		}
-	}
-	fclose(f);
-	TT_MUST(prio >= 0);
-}
-
 /* the socket gets a cipher that can fail; nobody else's new keys are to have it */
 static void weaken(struct rx *self, enum tt_family family, uint16_t version, uint16_t cipher)
 {
-	char name[100], command[200];
-
-	best_driver(name, sizeof(name));
-	snprintf(command, sizeof(command), "modprobe tlsrec_oom driver='%s'", name);
-	TT_MUST(system(command) == 0);
+	oom_load(version, cipher);
 	rx_close(self);
 	*self = (struct rx){ };
 	TT_MUST(rx_open(self, family, version, cipher));
@@ -53,32 +30,8 @@ static void weaken(struct rx *self, enum tt_family family, uint16_t version, uin
 #define RECOVER() do {						\
 	close(self->sk);					\
 	self->sk = open("/dev/null", O_RDONLY);			\
-	EXPECT_EQ(0, system("modprobe -r tlsrec_oom"));		\
+	EXPECT_EQ(0, oom_unload());				\
 } while (0)
-
-static void fail(const char *what, int nth)
-{
-	char path[100];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/sys/module/tlsrec_oom/parameters/fail_%s", what);
-	f = fopen(path, "w");
-	TT_MUST(f && fprintf(f, "%d\n", nth) > 0 && fclose(f) == 0);
-}
-
-/* the failure has happened */
-static bool failed(const char *what)
-{
-	char path[100];
-	int left = -1;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/sys/module/tlsrec_oom/parameters/fail_%s", what);
-	f = fopen(path, "r");
-	TT_MUST(f && fscanf(f, "%d", &left) == 1);
-	fclose(f);
-	return !left;
-}
 
 /* READ_TWO: an empty record first, so that nothing is read before the failure */
 enum { READ, PEEK, SPLICE, ASK, READ_TWO, N_HOW };
@@ -114,7 +67,7 @@ TEST_F(oom, receive)
 		ASSERT_EQ(POLLIN, tt_poll(self->sk, POLLIN, 30000));
 		while (epoll_wait(ep, &ev, 1, 0) > 0)
 			;
-		fail("decrypt", how == READ_TWO ? 2 : 1);
+		oom_fail("decrypt", how == READ_TWO ? 2 : 1);
 		switch (how) {
 		case PEEK:
 			r = recv(self->sk, buf, 40000, MSG_PEEK | MSG_DONTWAIT);
@@ -131,7 +84,7 @@ TEST_F(oom, receive)
 		default:
 			r = recv(self->sk, buf, 40000, how == READ ? MSG_DONTWAIT : 0);
 		}
-		ASSERT_TRUE(failed("decrypt"));
+		ASSERT_TRUE(oom_failed("decrypt"));
 		ASSERT_EQ(-1, r) TH_LOG("how %d, small %d", how, small);
 		ASSERT_EQ(ENOMEM, errno) TH_LOG("how %d, small %d: %s", how, small, strerror(errno));
 		EXPECT_EQ(POLLIN, tt_poll(self->sk, POLLIN, 0));
@@ -163,9 +116,9 @@ TEST_F(oom, behind_a_record)
 		say(self, TT_DATA, 1000, 0);
 		say(self, TT_DATA, 1000, 1000);
 		arrived(self);
-		fail("decrypt", 2);
+		oom_fail("decrypt", 2);
 		ASSERT_EQ(1000, recv(self->sk, buf, sizeof(buf), i % 2 ? 0 : MSG_DONTWAIT));
-		ASSERT_TRUE(failed("decrypt"));
+		ASSERT_TRUE(oom_failed("decrypt"));
 		ASSERT_EQ(1000, recv(self->sk, buf + 1000, sizeof(buf) - 1000, MSG_DONTWAIT));
 		EXPECT_BYTES(buf, 2000, 0);
 	}
@@ -181,7 +134,7 @@ TEST_F(oom, again_and_again)
 	say(self, TT_DATA, 1000, 0);
 	arrived(self);
 	for (int i = 0; i < 100; i++) {
-		fail("decrypt", 1);
+		oom_fail("decrypt", 1);
 		EXPECT_ERR_AT(ENOMEM, recv(self->sk, buf, sizeof(buf), i % 2 ? 0 : MSG_DONTWAIT), i);
 	}
 	ASSERT_EQ(1000, recv(self->sk, buf, sizeof(buf), 0));

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * gcm(aes) of another driver, which has no memory when a test says so. While it
- * is loaded new keys get it.
+ * An AEAD of another driver, which has no memory when a test says so. While it is
+ * loaded new keys get it.
  */
 
 #include <crypto/internal/aead.h>
 #include <linux/module.h>
+
+static char *alg = "gcm(aes)";
+module_param(alg, charp, 0444);
+MODULE_PARM_DESC(alg, "name of the algorithm");
 
 static char *driver;
 module_param(driver, charp, 0444);
@@ -18,6 +22,14 @@ MODULE_PARM_DESC(fail_encrypt, "the so manieth encryption from now fails");
 static int fail_decrypt;
 module_param(fail_decrypt, int, 0644);
 MODULE_PARM_DESC(fail_decrypt, "the so manieth decryption from now fails");
+
+static int fail_more;
+module_param(fail_more, int, 0644);
+MODULE_PARM_DESC(fail_more, "so many fail after the one that fails");
+
+static bool spoil;
+module_param(spoil, bool, 0644);
+MODULE_PARM_DESC(spoil, "what fails has written to its target");
 
 struct oom_ctx {
 	struct crypto_aead	*inner;
@@ -71,16 +83,36 @@ static struct aead_request *inner_request(struct aead_request *req)
 	return inner;
 }
 
+/* Is it this one? @nth counts down, and is 0 when the last one has failed. */
+static bool fails(int *nth)
+{
+	if (!*nth || --*nth)
+		return false;
+	if (fail_more) {
+		fail_more--;
+		*nth = 1;
+	}
+	return true;
+}
+
 static int oom_encrypt(struct aead_request *req)
 {
-	if (fail_encrypt && !--fail_encrypt)
-		return -ENOMEM;
-	return crypto_aead_encrypt(inner_request(req));
+	struct aead_request *inner = inner_request(req);
+	DECLARE_CRYPTO_WAIT(wait);
+
+	if (!fails(&fail_encrypt))
+		return crypto_aead_encrypt(inner);
+	if (spoil) {
+		aead_request_set_callback(inner, aead_request_flags(req),
+					  crypto_req_done, &wait);
+		crypto_wait_req(crypto_aead_encrypt(inner), &wait);
+	}
+	return -ENOMEM;
 }
 
 static int oom_decrypt(struct aead_request *req)
 {
-	if (fail_decrypt && !--fail_decrypt)
+	if (fails(&fail_decrypt))
 		return -ENOMEM;
 	return crypto_aead_decrypt(inner_request(req));
 }
@@ -92,11 +124,8 @@ static struct aead_alg oom_alg = {
 	.setauthsize	= oom_setauthsize,
 	.encrypt	= oom_encrypt,
 	.decrypt	= oom_decrypt,
-	.ivsize		= 12,
 	.maxauthsize	= 16,
 	.base		= {
-		.cra_name		= "gcm(aes)",
-		.cra_driver_name	= "gcm-aes-tlsrec-oom",
 		.cra_priority		= 100000,
 		.cra_flags		= CRYPTO_ALG_ASYNC,
 		.cra_blocksize		= 1,
@@ -107,7 +136,21 @@ static struct aead_alg oom_alg = {
 
 static int __init oom_module_init(void)
 {
-	return driver ? crypto_register_aead(&oom_alg) : -EINVAL;
+	struct crypto_alg *base = &oom_alg.base;
+	struct crypto_aead *inner;
+
+	if (!driver)
+		return -EINVAL;
+	inner = crypto_alloc_aead(driver, 0, 0);
+	if (IS_ERR(inner))
+		return PTR_ERR(inner);
+	oom_alg.ivsize = crypto_aead_ivsize(inner);
+	crypto_free_aead(inner);
+	if (strscpy(base->cra_name, alg, sizeof(base->cra_name)) < 0 ||
+	    snprintf(base->cra_driver_name, sizeof(base->cra_driver_name),
+		     "oom(%s)", driver) >= sizeof(base->cra_driver_name))
+		return -ENAMETOOLONG;
+	return crypto_register_aead(&oom_alg);
 }
 
 static void __exit oom_module_exit(void)
