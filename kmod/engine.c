@@ -4,9 +4,9 @@
  * since TCP has nothing in flight and it was memory that was short, the socket
  * is put on a list here, and a work item tries again in a while.
  *
- * TCP's events come to us only as long as nobody puts a callback of his own over
- * ours, and nobody says when he does. So sockets that wait for one are looked at
- * now and then.
+ * Some wait for what may not come: TCP's events, which come to us only as long as
+ * nobody puts a callback of his own over ours, and the rest of a splice. These are
+ * on another list, and are looked at now and then.
  */
 
 #include <linux/sched/mm.h>
@@ -17,18 +17,18 @@
 enum {
 	ENGINE_MIN_MS	= 10,
 	ENGINE_MAX_MS	= 200,
-	WATCH_MS	= 1000,
-	WATCH_BATCH	= 256,	/* sockets in one hold of the lock */
+	WAIT_MS		= 200,
+	WAIT_BATCH	= 256,	/* sockets in one hold of the lock */
 };
 
 static void (*engine_run)(struct sock *sk);
-static bool (*engine_covered)(const struct sock *sk);
+static enum tlsrec_engine_need (*engine_look)(const struct tlsrec_ctx *ctx);
 /* Not the system's: it may be needed to get memory. */
 static struct workqueue_struct *engine_queue;
 
 static LIST_HEAD(engine_list);
-/* TCP will call for what these keep. One that keeps nothing any more may stay. */
-static LIST_HEAD(watch_list);
+/* One that waits for nothing any more may stay. */
+static LIST_HEAD(wait_list);
 /* Wait so long before the next round; twice as long after one in vain. */
 static unsigned int engine_ms = ENGINE_MIN_MS;
 /*
@@ -40,8 +40,8 @@ static DEFINE_SPINLOCK(engine_lock);
 
 static void engine_tick(struct work_struct *work);
 static DECLARE_DELAYED_WORK(engine_work, engine_tick);
-static void watch_tick(struct work_struct *work);
-static DECLARE_DELAYED_WORK(watch_work, watch_tick);
+static void wait_tick(struct work_struct *work);
+static DECLARE_DELAYED_WORK(wait_work, wait_tick);
 
 static void engine_schedule(void)
 {
@@ -49,10 +49,10 @@ static void engine_schedule(void)
 			   msecs_to_jiffies(engine_ms));
 }
 
-static void watch_schedule(void)
+static void wait_schedule(void)
 {
-	queue_delayed_work(engine_queue, &watch_work,
-			   msecs_to_jiffies(WATCH_MS));
+	queue_delayed_work(engine_queue, &wait_work,
+			   msecs_to_jiffies(WAIT_MS));
 }
 
 /*
@@ -118,55 +118,60 @@ static void engine_tick(struct work_struct *work)
 void tlsrec_engine_add(struct tlsrec_ctx *ctx)
 {
 	spin_lock_bh(&engine_lock);
-	/* It may have been watched. */
+	/* From the other list, too. */
 	list_move_tail(&ctx->engine, &engine_list);
 	engine_schedule();
 	spin_unlock_bh(&engine_lock);
 }
 
 /* Without the lock of a socket: what has changed is seen the next time. */
-static void watch_look(struct tlsrec_ctx *ctx)
+static void wait_look(struct tlsrec_ctx *ctx)
 {
-	if (!READ_ONCE(ctx->tx.kept)) {
+	switch (engine_look(ctx)) {
+	case TLSREC_ENGINE_NOTHING:
 		list_del_init(&ctx->engine);
-	} else if (engine_covered(ctx->sk)) {
+		break;
+	case TLSREC_ENGINE_WAIT:
+		list_move_tail(&ctx->engine, &wait_list);
+		break;
+	case TLSREC_ENGINE_RUN:
 		list_move_tail(&ctx->engine, &engine_list);
 		engine_schedule();
-	} else {
-		list_move_tail(&ctx->engine, &watch_list);
+		break;
 	}
 }
 
-static void watch_tick(struct work_struct *work)
+static void wait_tick(struct work_struct *work)
 {
 	unsigned int i = 0;
 	LIST_HEAD(todo);
 
 	spin_lock_bh(&engine_lock);
-	list_splice_init(&watch_list, &todo);
+	list_splice_init(&wait_list, &todo);
 	while (!list_empty(&todo)) {
-		watch_look(list_first_entry(&todo, struct tlsrec_ctx, engine));
-		if (++i % WATCH_BATCH)
+		wait_look(list_first_entry(&todo, struct tlsrec_ctx, engine));
+		if (++i % WAIT_BATCH)
 			continue;
 		spin_unlock_bh(&engine_lock);
 		cond_resched();
 		spin_lock_bh(&engine_lock);
 	}
-	if (!list_empty(&watch_list))
-		watch_schedule();
+	if (!list_empty(&wait_list))
+		wait_schedule();
 	spin_unlock_bh(&engine_lock);
 }
 
 /**
- * tlsrec_engine_watch() - TCP will call, unless somebody keeps it from us
- * @ctx: of a socket that is locked, by a task or by softirq, and keeps something
+ * tlsrec_engine_wait() - look after it now and then
+ * @ctx: of a socket that is locked, by a task or by softirq, and waits for TCP or
+ *	for the rest of a splice
  */
-void tlsrec_engine_watch(struct tlsrec_ctx *ctx)
+void tlsrec_engine_wait(struct tlsrec_ctx *ctx)
 {
 	spin_lock_bh(&engine_lock);
 	if (list_empty(&ctx->engine)) {
-		list_add_tail(&ctx->engine, &watch_list);
-		watch_schedule();
+		list_add_tail(&ctx->engine, &wait_list);
+		wait_schedule();
 	}
 	spin_unlock_bh(&engine_lock);
 }
@@ -186,15 +191,15 @@ void tlsrec_engine_del(struct tlsrec_ctx *ctx)
  * tlsrec_engine_init() - before there is a socket
  * @run: tries again with a socket that is locked, and adds it if that was in
  *	vain
- * @covered: TCP's events do not come to us; asked without the socket's lock
+ * @look: what a socket that waits is in need of; asked without its lock
  *
  * Return: 0 or -ENOMEM.
  */
 int tlsrec_engine_init(void (*run)(struct sock *sk),
-		       bool (*covered)(const struct sock *sk))
+		       enum tlsrec_engine_need (*look)(const struct tlsrec_ctx *ctx))
 {
 	engine_run = run;
-	engine_covered = covered;
+	engine_look = look;
 	engine_queue = alloc_workqueue("tlsrec",
 				       WQ_UNBOUND | WQ_MEM_RECLAIM, 1);
 	return engine_queue ? 0 : -ENOMEM;
@@ -203,7 +208,7 @@ int tlsrec_engine_init(void (*run)(struct sock *sk),
 /* No socket is left, so nothing is added. */
 void tlsrec_engine_exit(void)
 {
-	cancel_delayed_work_sync(&watch_work);
+	cancel_delayed_work_sync(&wait_work);
 	cancel_delayed_work_sync(&engine_work);
 	destroy_workqueue(engine_queue);
 }

@@ -54,7 +54,7 @@ static int __init tlsrec_init(void)
 	err = tlsrec_stats_init();
 	if (err)
 		goto err_spare;
-	err = tlsrec_engine_init(tlsrec_tx_retry, tlsrec_tx_covered);
+	err = tlsrec_engine_init(tlsrec_tx_retry, tlsrec_tx_look);
 	if (err)
 		goto err_stats;
 	/*

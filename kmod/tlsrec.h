@@ -41,6 +41,8 @@ struct tlsrec_work;
  * @lost: bytes that a call has counted are gone: there is no clean end
  * @corked: TCP_CORK is on, and the program knows nothing of it
  * @charged: bytes charged to the socket for @work
+ * @until: so long, in jiffies, what a splice left waits for what it promised, 0 if
+ *	nothing does; written and read as @kept
  * @saved_write_space: the socket's own callback
  */
 struct tlsrec_tx {
@@ -53,6 +55,7 @@ struct tlsrec_tx {
 	bool			corked;
 	unsigned int		kept;
 	unsigned int		charged;
+	unsigned long		until;
 	void			(*saved_write_space)(struct sock *sk);
 };
 

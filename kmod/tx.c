@@ -12,21 +12,31 @@
 #include <linux/sched/signal.h>
 
 #include "charge.h"
-#include "engine.h"
 #include "proto.h"
 #include "seal.h"
 #include "tx.h"
 #include "txout.h"
 
-/**
- * tlsrec_tx_covered() - has somebody put a callback of his own over ours?
- * @sk: perhaps not locked
- *
- * Then TCP's events may not come to us.
- */
-bool tlsrec_tx_covered(const struct sock *sk)
+/* Has somebody put a callback of his own over ours? TCP's events may not come then. */
+static bool tx_covered(const struct sock *sk)
 {
 	return READ_ONCE(sk->sk_write_space) != tlsrec_write_space;
+}
+
+/**
+ * tlsrec_tx_look() - what the engine can do for a socket that waits
+ * @ctx: its context; the socket is perhaps not locked
+ */
+enum tlsrec_engine_need tlsrec_tx_look(const struct tlsrec_ctx *ctx)
+{
+	unsigned long until = READ_ONCE(ctx->tx.until);
+	bool kept = READ_ONCE(ctx->tx.kept);
+
+	if (until && time_after_eq(jiffies, until))
+		return TLSREC_ENGINE_RUN;
+	if (kept && tx_covered(ctx->sk))
+		return TLSREC_ENGINE_RUN;
+	return kept || until ? TLSREC_ENGINE_WAIT : TLSREC_ENGINE_NOTHING;
 }
 
 /*
@@ -36,7 +46,7 @@ bool tlsrec_tx_covered(const struct sock *sk)
 static bool tx_has_event(struct sock *sk, const struct tlsrec_work *work)
 {
 	return !tcp_rtx_and_write_queues_empty(sk) && !work->rec.due &&
-	       !tlsrec_tx_covered(sk);
+	       !tx_covered(sk);
 }
 
 /* Is TCP as a whole short of memory? */
@@ -45,20 +55,33 @@ static inline bool tx_short(const struct sock *sk)
 	return READ_ONCE(*sk->sk_prot->memory_pressure);
 }
 
+/* What a splice leaves waits so long for what it promised; TCP's corks do, too. */
+static unsigned long tx_promise(void)
+{
+	return (jiffies + HZ / 5) | 1;
+}
+
 /*
- * Something is kept, other than before if it is @fresh: let TCP tell of every ACK,
- * or try again. A socket that keeps something leaves the engine's lists only with
- * its lock, so they need be looked at only then.
+ * Somebody else is to move it, or the engine after a while. A socket with @kept or
+ * @until leaves the engine's lists only with its lock; one that is @fresh had none
+ * of them before, and is perhaps just being taken off.
  */
-static void tx_watch(struct sock *sk, const struct tlsrec_work *work, bool fresh)
+static void tx_wait(struct sock *sk, bool fresh)
 {
 	struct tlsrec_ctx *ctx = tlsrec_ctx(sk);
 
+	if (fresh || list_empty(&ctx->engine))
+		tlsrec_engine_wait(ctx);
+}
+
+/* Something is kept: let TCP tell of every ACK, or try again. */
+static void tx_watch(struct sock *sk, const struct tlsrec_work *work, bool fresh)
+{
 	set_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
-	if (!tx_has_event(sk, work))
-		tlsrec_engine_add(ctx);
-	else if (fresh || list_empty(&ctx->engine))
-		tlsrec_engine_watch(ctx);
+	if (tx_has_event(sk, work))
+		tx_wait(sk, fresh);
+	else
+		tlsrec_engine_add(tlsrec_ctx(sk));
 }
 
 /**
@@ -74,18 +97,20 @@ void tlsrec_tx_settle(struct sock *sk, struct tlsrec_tx *tx, bool follows)
 	struct tlsrec_work *work = tx->work;
 	unsigned int stays = txwork_mem(work);
 	unsigned int kept = work->out_bytes;
-	bool fresh = !tx->kept;
+	bool fresh = !tx->kept && !tx->until;
+	unsigned long until = work->rec.until;
 
 	if (work->rec.due)
 		kept += work->rec.len;
-	/* Pairs with the READ_ONCE() in tlsrec_stream_memory_free(). */
+	if (kept && follows)
+		until = tx_promise();
+	/* These pair with the READ_ONCE() of those who look without the lock. */
 	WRITE_ONCE(tx->kept, kept);
-	if (unlikely(kept)) {
-		/* Who has promised may not keep it, but has some time. */
-		if (follows)
-			tlsrec_engine_add(tlsrec_ctx(sk));
-		else
-			tx_watch(sk, work, fresh);
+	WRITE_ONCE(tx->until, until);
+	if (unlikely(kept && !follows)) {
+		tx_watch(sk, work, fresh);
+	} else if (until) {
+		tx_wait(sk, fresh);
 	} else if (!work->rec.open) {
 		txwork_put(work);
 		tx->work = NULL;
@@ -485,6 +510,7 @@ static void tx_bury(struct tlsrec_work *work)
 /* Lay the work area aside as the socket's. @err has ended the call. */
 static void call_end(struct tx_call *call, int err)
 {
+	bool follows = !err && call->flags & TLSREC_MSG_NOTLAST;
 	struct tx_record *rec = &call->work->rec;
 
 	if (unlikely(err) && txout_refusal(call->sk) == -EPIPE) {
@@ -497,11 +523,13 @@ static void call_end(struct tx_call *call, int err)
 	if (rec->spliced)
 		txrec_hold(call->work);
 	rec->counted = rec->open;
+	if (call->copied)
+		rec->until = rec->open && call->flags & MSG_SPLICE_PAGES ?
+			     tx_promise() : 0;
 	/* Users inside the kernel put callbacks of their own over ours. */
-	if (call->work->out_bytes && tlsrec_tx_covered(call->sk))
+	if (call->work->out_bytes && tx_covered(call->sk))
 		txout_force(call->sk, call->tx);
-	tlsrec_tx_settle(call->sk, call->tx,
-			 !err && call->flags & TLSREC_MSG_NOTLAST);
+	tlsrec_tx_settle(call->sk, call->tx, follows);
 }
 
 /**
@@ -730,30 +758,39 @@ static void push_some(struct sock *sk, struct tlsrec_tx *tx)
  * @sk: locked
  * @tx: transmit direction
  *
- * A writer that sleeps in the middle of its call goes on by himself.
+ * A writer that sleeps in the middle of its call goes on by himself, and may leave
+ * the record open; then it waits for nothing more.
  */
 void tlsrec_tx_flush(struct sock *sk, struct tlsrec_tx *tx)
 {
-	if (!tx->work || tx->turn.held)
+	if (!tx->work)
 		return;
+	if (tx->turn.held) {
+		tx->work->rec.due |= tx->work->rec.len > 0;
+		return;
+	}
 	tx_drain(sk, tx, true, push_some);
 	tlsrec_tx_settle(sk, tx, false);
 }
 
 /**
- * tlsrec_tx_retry() - memory was short, perhaps it is not any more
+ * tlsrec_tx_retry() - memory was short, perhaps it is not any more; or a splice
+ * promised more, and perhaps has had its time
  * @sk: locked, by a task
  */
 void tlsrec_tx_retry(struct sock *sk)
 {
 	struct tlsrec_tx *tx = &tlsrec_ctx(sk)->tx;
+	bool late;
 
 	/* A writer in the middle of its call tries by itself. */
 	if (tx->work && !tx->turn.held) {
+		late = tx->work->rec.until &&
+		       time_after_eq(jiffies, tx->work->rec.until);
 		if (txout_refusal(sk) == -EPIPE)
 			tx_bury(tx->work);
 		else
-			tx_drain(sk, tx, false, push_some);
+			tx_drain(sk, tx, late, push_some);
 		tlsrec_tx_settle(sk, tx, false);
 	}
 	if (test_bit(SOCK_NOSPACE, &sk->sk_socket->flags))

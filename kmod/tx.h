@@ -4,6 +4,7 @@
 #define TLSREC_TX_H
 
 #include "compat.h"
+#include "engine.h"
 #include "tlsrec.h"
 
 /*
@@ -16,7 +17,7 @@
 int tlsrec_sendmsg(struct sock *sk, struct msghdr *msg, size_t size);
 void tlsrec_splice_eof(struct socket *sock);
 void tlsrec_write_space(struct sock *sk);
-bool tlsrec_tx_covered(const struct sock *sk);
+enum tlsrec_engine_need tlsrec_tx_look(const struct tlsrec_ctx *ctx);
 bool tlsrec_tx_open(const struct tlsrec_tx *tx);
 int tlsrec_tx_send(struct sock *sk, struct msghdr *msg, size_t sealed);
 void tlsrec_tx_settle(struct sock *sk, struct tlsrec_tx *tx, bool follows);

@@ -34,7 +34,7 @@ enum {
 /**
  * struct tx_record - the open record
  * @open: there is one
- * @due: nothing is added to it any more, but there was no memory to seal it
+ * @due: it waits for nothing more, but could not be sealed yet
  * @counted: bytes of calls that have ended are in it
  * @in_place: some of its source is its target
  * @apart: nothing of its source is its target, see txrec_part()
@@ -51,6 +51,8 @@ enum {
  * @spliced: bit mask of the source entries that are not ours to write to
  * @held: those that own a reference on their page. Others of @spliced borrow the
  *	caller's while his call lasts
+ * @until: a splice has left it open for what it said would follow: in jiffies,
+ *	how long that waits; 0 if none has
  * @ends: see @split
  * @room: free bytes behind the payload; borrows the reference that the last
  *	target entry owns
@@ -72,6 +74,7 @@ struct tx_record {
 	unsigned int		ndst;
 	unsigned long		spliced;
 	unsigned long		held;
+	unsigned long		until;
 	struct tlsrec_slice	ends;
 	struct tlsrec_slice	room;
 };

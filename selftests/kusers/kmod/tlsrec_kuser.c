@@ -251,6 +251,16 @@ static int do_sendpage(struct socket *sock, struct ku_call *c)
 #endif
 }
 
+static int do_splice_eof(struct socket *sock)
+{
+#ifdef KU_HAVE_SENDPAGE
+	return -EOPNOTSUPP;
+#else
+	READ_ONCE(sock->ops)->splice_eof(sock);
+	return 0;
+#endif
+}
+
 static int do_recv(struct socket *sock, struct ku_call *c)
 {
 	struct msghdr msg = { };
@@ -760,6 +770,9 @@ static int on_socket(struct ku_file *f, struct ku_call *c)
 		break;
 	case KU_SENDPAGE:
 		err = do_sendpage(sock, c);
+		break;
+	case KU_SPLICE_EOF:
+		err = do_splice_eof(sock);
 		break;
 	case KU_RECV:
 		err = do_recv(sock, c);

@@ -13,6 +13,7 @@
 enum ku_op {
 	KU_SEND,	/* sendmsg */
 	KU_SENDPAGE,	/* kernel_sendpage(), before Linux 6.5 */
+	KU_SPLICE_EOF,	/* proto_ops.splice_eof, from Linux 6.5 on */
 	KU_RECV,	/* recvmsg */
 	KU_READ_SOCK,	/* proto_ops.read_sock with the actor of @actor */
 	KU_HELD,	/* the bytes that KU_HOLD kept, then forget them */
