@@ -35,7 +35,8 @@ static int tx_append_page(struct sock *sk, struct page *page, int offset,
 	bool full;
 	int err;
 
-	if (!work || tx->turn.held || !(flags & TLSREC_MSG_NOTLAST))
+	if (!work || tx->turn.held || !(flags & TLSREC_MSG_NOTLAST) ||
+	    sk->sk_err || txout_refusal(sk))
 		return 0;
 	rec = &work->rec;
 	if (!rec->open || rec->due || rec->type != TLSREC_TYPE_DATA || !rec->spliced ||

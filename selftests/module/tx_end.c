@@ -6,6 +6,7 @@
 #include "harness.h"
 #include "tx_common.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 
@@ -159,6 +160,27 @@ TEST_F(tx_end, reset_before_shutdown)
 	ASSERT_TRUE(reset_when_full(self, big, sizeof(big)));
 	shutdown(self->sk, SHUT_WR);
 	EXPECT_ERR(ECONNRESET, recv(self->sk, big, 10, 0));
+}
+
+/* A splice that goes on behind a reset takes nothing more, page by page neither. */
+TEST_F(tx_end, splice_after_reset)
+{
+	size_t page = sysconf(_SC_PAGESIZE);
+	int file = make_file(0, 4 * page, 0), p[2];
+	loff_t off = 0;
+
+	signal(SIGPIPE, SIG_IGN);
+	ASSERT_EQ(0, pipe(p));
+	ASSERT_EQ(4 * page, splice(file, &off, p[1], NULL, 4 * page, 0));
+	ASSERT_EQ(page, splice(p[0], NULL, self->sk, NULL, page, SPLICE_F_MORE));
+	tt_reset(self->peer);
+	self->peer = open("/dev/null", O_RDONLY);
+	ASSERT_TRUE(tt_poll(self->sk, 0, 20000) & POLLERR);
+	EXPECT_ERR(ECONNRESET, splice(p[0], NULL, self->sk, NULL, 3 * page, SPLICE_F_MORE));
+	EXPECT_ERR(EPIPE, splice(p[0], NULL, self->sk, NULL, 3 * page, SPLICE_F_MORE));
+	close(file);
+	close(p[0]);
+	close(p[1]);
 }
 
 TEST_HARNESS_MAIN
