@@ -94,12 +94,12 @@ static bool nagle_off(struct tcp_sock *tp)
 
 /*
  * On again, after nagle_off(); @end is where tp->snd_sml was, and the end of the
- * message is with TCP unless there is @more.
+ * message is with TCP unless there is @more, to come or kept.
  */
 static void nagle_on(struct tcp_sock *tp, u32 end, bool more)
 {
 	tp->nonagle &= ~TCP_NAGLE_OFF;
-	if (tp->snd_sml != tp->write_seq)
+	if (more || tp->snd_sml != tp->write_seq)
 		tp->snd_sml = end;
 	/* What windows have stopped, nothing else is to stop afterwards. */
 	if (!more && tp->snd_nxt != tp->write_seq)
