@@ -70,6 +70,12 @@ try "a record layer that does not exist, serve" 7 'no such record layer' serve -
 last_pid=$!
 pids+=("$last_pid")
 wait_for_port 4001
+for name in '' . [ .localhost 'local host' '*.localhost'; do
+	for command in connect trace; do
+		try "$command, --name \"$name\" is no name" 1 'no certificate can be for' \
+			$command --ulp "$ULP" --cafile "$PKI/ca.pem" --name "$name" localhost:4001
+	done
+done
 try "a record layer that does not exist, connect" 7 'no such record layer' \
 	connect --ulp nonsense --cafile "$PKI/ca.pem" localhost:4001
 try "a record layer that does not exist, trace shows the handshake all the same" 7 'ServerHello' \

@@ -28,7 +28,7 @@ static const struct {
 static const char *const bad[] = {
 	"", ":443", "example.org:", "example.org:0", "example.org:65536", "example.org:-1",
 	"example.org:+1", "example.org: 443", "example.org:443x", "example.org:0x1bb",
-	"example.org:99999999999999999999", "example.org:https", "[::1", "[]", "[]:443", "[::1]443",
+	"example.org:99999999999999999999", "example.org:https", "[", "[::1", "[]", "[]:443", "[::1]443",
 	"[::1]:", "[::1]:0", "[::1]:70000", "https://example.org", "https://example.org/",
 	"example.org/index.html", "example .org", "example.org:443/",
 };

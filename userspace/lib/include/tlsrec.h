@@ -301,9 +301,10 @@ TLSREC_API const char *tlsrec_record_name(int type);
 /*
  * A handshake to be done on fd, a connected stream socket, blocking or not; fd stays yours.
  * Client: host is the name or address (IPv4 or IPv6 literal, also in brackets, its zone is left
- * out) that the certificate must be for, and the server name sent unless it is an address; NULL
- * only with TLSREC_VERIFY_NONE. Server: host is NULL. NULL when out of memory; other mistakes
- * come out of the first step.
+ * out) that the certificate must be for among its alternative names (the common name does not count),
+ * and the server name sent unless it is an address. What cannot be a host, an empty string for example,
+ * is a mistake whatever is verified; NULL is allowed with TLSREC_VERIFY_NONE only. Server: host is NULL.
+ * NULL when out of memory; other mistakes come out of the first step.
  */
 TLSREC_API struct tlsrec_conn *tlsrec_conn_new(struct tlsrec_ctx *ctx, int fd, const char *host);
 
@@ -362,7 +363,8 @@ struct tlsrec_info {
 	const char *sni;		/* server name the client sent; "" if none */
 	int resumed;
 	const struct tlsrec_cert *peer;	/* peer's certificate; NULL if it showed none */
-	int verified;			/* 1: peer's certificate passed every check */
+	int verified;			/* 1: the handshake is over, and the peer's certificate passed
+					   every check; never 1 on a client without host name */
 	const char *verdict;		/* in words; "" if verified or there is nothing to verify */
 	enum tlsrec_ocsp_verdict ocsp;
 	const char *ocsp_reason;	/* in words */

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "conn.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -11,36 +10,9 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 
+#include "host.h"
 #include "install.h"
 #include "suites.h"
-
-static bool is_address(const char *host)
-{
-	unsigned char addr[sizeof(struct in6_addr)];
-
-	return inet_pton(AF_INET, host, addr) == 1 || inet_pton(AF_INET6, host, addr) == 1;
-}
-
-/* "[fe80::1%eth0]" is the address fe80::1, "www.example.org." the name without the dot. */
-static char *normalize_host(const char *host, bool *address)
-{
-	bool brackets = *host == '[';
-	char *copy = strdup(host + brackets);
-	char *plain;
-
-	if (!copy)
-		return NULL;
-	plain = strndup(copy, strcspn(copy, "]%"));
-	*address = plain && is_address(plain);
-	if (*address) {
-		free(copy);
-		return plain;
-	}
-	free(plain);
-	if (*copy && copy[strlen(copy) - 1] == '.')
-		copy[strlen(copy) - 1] = '\0';
-	return copy;
-}
 
 static int attach_ssl(struct tlsrec_conn *conn)
 {
@@ -74,7 +46,7 @@ struct tlsrec_conn *tlsrec_conn_new(struct tlsrec_ctx *ctx, int fd, const char *
 	conn->ctx = tr_ctx_ref(ctx);
 	conn->wire.fd = fd;
 	if (host && !ctx->server) {
-		conn->host = normalize_host(host, &conn->host_is_address);
+		conn->host_wrong = tr_host_read(host, &conn->host, &conn->host_is_address);
 		if (!conn->host)
 			goto err_conn;
 	}
@@ -165,7 +137,11 @@ static int start_client(struct tlsrec_conn *conn)
 		return tr_fail(&conn->err, TLSREC_ERROR_LOCAL,
 			       "no host name was given to check the server's certificate against: "
 			       "give one, or switch verification off");
-	if (set_server_name(conn) || tr_verify_set_host(conn))
+	if (conn->host_wrong)
+		return tr_fail(&conn->err, TLSREC_ERROR_LOCAL,
+			       "no certificate can be for the host \"%s\": %s; give the name or the "
+			       "address of the server", conn->host, conn->host_wrong);
+	if (set_server_name(conn))
 		return -1;
 	tr_session_offer(conn);
 	return 0;

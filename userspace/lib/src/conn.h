@@ -29,6 +29,7 @@ struct tlsrec_conn {
 
 	char *host;		/* NULL: a server, or a client that checks no name */
 	bool host_is_address;
+	const char *host_wrong;	/* why it can be no host; NULL: it can */
 	char *sni;		/* server name to send; NULL: host, "": none */
 
 	struct tr_wire wire;

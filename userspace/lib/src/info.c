@@ -127,10 +127,12 @@ static void fill_peer(struct tlsrec_conn *conn)
 		return;
 	tr_cert_describe(&conn->info.peer, cert);
 	view->peer = &conn->info.peer.view;
-	if (conn->verdict.checked || SSL_session_reused(conn->ssl))
+	/* Before the handshake is over, a peer has not shown that the certificate is its own. */
+	if (SSL_is_init_finished(conn->ssl) &&
+	    (conn->verdict.checked || SSL_session_reused(conn->ssl)))
 		view->verified = result == X509_V_OK;
 	/* A resumed session remembers that its certificate failed, and one reason. */
-	if (!conn->verdict.checked && !view->verified)
+	if (!conn->verdict.checked && result != X509_V_OK)
 		view->verdict = X509_verify_cert_error_string(result);
 }
 

@@ -55,7 +55,13 @@ static void say_size(struct text *text, const struct tlsrec_ctx *ctx,
 
 static void say_names(struct text *text, const char *host, const struct tlsrec_cert *cert)
 {
-	say(text, "it is for %s, not for %s", *cert->names ? cert->names : cert->subject, host);
+	if (!host)
+		say(text, "no host name was given to check it against");
+	else if (*cert->names)
+		say(text, "it is for %s, not for %s", cert->names, host);
+	else
+		say(text, "it has no alternative names, only the subject %s, so it is not for %s",
+		    cert->subject, host);
 }
 
 /* One problem of one certificate, as the rest of a sentence about it. */
@@ -73,8 +79,7 @@ static void say_problem(struct text *text, const struct tlsrec_conn *conn, X509 
 		say_dates(text, cert, false);
 		break;
 	case X509_V_ERR_HOSTNAME_MISMATCH:
-	case X509_V_ERR_IP_ADDRESS_MISMATCH:
-		say_names(text, conn->host ? conn->host : "", w);
+		say_names(text, conn->host, w);
 		break;
 	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
 	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:

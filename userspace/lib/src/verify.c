@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "verify.h"
 
-#include <openssl/x509v3.h>
-
 #include "conn.h"
 #include "describe.h"
+#include "host.h"
 #include "reasons.h"
 
 static struct tlsrec_conn *conn_of(X509_STORE_CTX *store)
@@ -72,6 +71,14 @@ static void check_keys(struct tlsrec_conn *conn, STACK_OF(X509) *chain)
 							 : X509_V_ERR_EE_KEY_TOO_SMALL);
 }
 
+/* A client that gave no name has not asked who it is talking to, so it does not know. */
+static void check_host(struct tlsrec_conn *conn, X509 *cert)
+{
+	if (!conn->ctx->server &&
+	    (!conn->host || !tr_host_matches(conn->host, conn->host_is_address, cert)))
+		add_problem(&conn->verdict, 0, X509_V_ERR_HOSTNAME_MISMATCH);
+}
+
 static void emit_cert(struct tlsrec_conn *conn, X509 *cert, int depth)
 {
 	char reason[TR_REASON_LEN];
@@ -105,6 +112,7 @@ static int verify_chain(X509_STORE_CTX *store, void *arg)
 		code = X509_STORE_CTX_get_error(store);
 	chain = X509_STORE_CTX_get0_chain(store);
 	check_keys(conn, chain);
+	check_host(conn, X509_STORE_CTX_get0_cert(store));
 	if (verdict->count)
 		code = verdict->problems[0].code;
 	verdict->checked = true;
@@ -120,26 +128,7 @@ bool tr_verify_host(const struct tlsrec_conn *conn, X509 *cert)
 {
 	if (conn->ctx->verify == TLSREC_VERIFY_NONE || !conn->host)
 		return true;
-	if (!cert)
-		return false;
-	if (conn->host_is_address)
-		return X509_check_ip_asc(cert, conn->host, 0) == 1;
-	return X509_check_host(cert, conn->host, 0, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, NULL) ==
-	       1;
-}
-
-int tr_verify_set_host(struct tlsrec_conn *conn)
-{
-	X509_VERIFY_PARAM *param = SSL_get0_param(conn->ssl);
-
-	if (!conn->host)
-		return 0;
-	X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-	if (conn->host_is_address ? X509_VERIFY_PARAM_set1_ip_asc(param, conn->host)
-				  : X509_VERIFY_PARAM_set1_host(param, conn->host, 0))
-		return 0;
-	return tr_fail_openssl(&conn->err, TLSREC_ERROR_LOCAL, "\"%s\" is no name of a host",
-			       conn->host);
+	return cert && tr_host_matches(conn->host, conn->host_is_address, cert);
 }
 
 static void apply_mode(struct tlsrec_ctx *ctx)

@@ -30,7 +30,4 @@ void tr_verify_init(struct tlsrec_ctx *ctx);
  */
 bool tr_verify_host(const struct tlsrec_conn *conn, X509 *cert);
 
-/* Host name or address into the verification of this connection. 0 or -1. */
-int tr_verify_set_host(struct tlsrec_conn *conn);
-
 #endif
