@@ -109,6 +109,68 @@ for version in --tls1.2 --tls1.3; do
 	stop_last
 done
 
+# As most authorities do it: a server below two intermediates, whose issuer leaves the answers to a responder.
+
+# sign NAME ISSUER EXTENSION...: NAME.pem, NAME.key
+sign() {
+	openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$1" -keyout "$PKI/$1.key" -out "$PKI/$1.csr" &&
+		printf '%s\n' "${@:3}" >"$PKI/$1.ext" &&
+		openssl x509 -req -days 30 -in "$PKI/$1.csr" -CA "$PKI/$2.pem" -CAkey "$PKI/$2.key" -CAcreateserial \
+			-extfile "$PKI/$1.ext" -out "$PKI/$1.pem"
+} >>pki.log 2>&1
+
+# respond STATUS [HASH [OPTION...]]: below.ocsp, by a responder that knows of one certificate
+respond() {
+	local number
+	number=$(openssl x509 -in "$PKI/below.pem" -noout -serial)
+	if [ "$1" = V ]; then
+		printf 'V\t491231235959Z\t\t%s\tunknown\t/CN=below\n' "${number#serial=}"
+	else
+		printf 'R\t491231235959Z\t250101000000Z,keyCompromise\t%s\tunknown\t/CN=below\n' "${number#serial=}"
+	fi >"$PKI/below.index"
+	openssl ocsp "${2--sha1}" -issuer "$PKI/lower.pem" -cert "$PKI/below.pem" -reqout "$PKI/below.req" -no_nonce &&
+		openssl ocsp -index "$PKI/below.index" -CA "$PKI/lower.pem" -rsigner "$PKI/responder.pem" \
+			-rkey "$PKI/responder.key" -reqin "$PKI/below.req" -respout "$PKI/below.ocsp" "${@:3}"
+} >>pki.log 2>&1
+
+sign upper ca basicConstraints=critical,CA:TRUE keyUsage=keyCertSign,cRLSign
+sign lower upper basicConstraints=critical,CA:TRUE keyUsage=keyCertSign,cRLSign
+sign below lower "subjectAltName=$HERE" extendedKeyUsage=serverAuth
+sign responder lower extendedKeyUsage=OCSPSigning noCheck=ignored
+cat "$PKI/lower.pem" "$PKI/upper.pem" >"$PKI/chain.pem"
+
+# below WHAT: the response is taken, or refused, or counts as none
+below() {
+	s_server below -cert_chain "$PKI/chain.pem" -status_file "$PKI/below.ocsp"
+	case $1 in
+	good) check "U7: $2" page_comes --require-ocsp ;;
+	none)
+		refused "U7: $2 is not enough for --require-ocsp" "$3" --require-ocsp
+		check "U7: $2 is nothing" page_comes
+		;;
+	*)
+		refused "U7: $2" "$3"
+		not_verified() { connect -k 2>&1 >/dev/null | grep -q "NOT VERIFIED: .*$1"; }
+		check "U7: $2: not verified" not_verified "$3"
+		;;
+	esac
+	stop_last
+}
+respond V -sha1 -ndays 7
+below good "a responder below two intermediates"
+respond V -sha1 -ndays 7 -resp_key_id
+below good "which is named by its key"
+respond V -sha256 -ndays 7
+below good "a CertID with SHA-256"
+respond V
+below good "a new response that does not say how long it is good"
+respond R -sha256 -ndays 7
+below bad "a responder below two intermediates says revoked" revoked
+respond V -sha1 -ndays 7 -resp_no_certs
+below bad "a responder without its certificate" 'not signed by'
+printf '\060\003\012\001\003' >"$PKI/below.ocsp"
+below none "a stapled tryLater" trylater
+
 # tlsrec serve staples, s_client checks.
 serve --cert "$PKI/ec.pem" --key "$PKI/ec.key" --ocsp "$PKI/ec.ocsp"
 stapled() {

@@ -183,7 +183,12 @@ enum tlsrec_ocsp_mode {
 	TLSREC_OCSP_REQUIRE,	/* and something must be stapled */
 };
 
-/* Client. A certificate that says "must staple" (RFC 7633) turns asking into requiring. */
+/*
+ * Client. A certificate that says "must staple" (RFC 7633) turns asking into requiring. An answer must
+ * be signed by the certificate's issuer or by a responder whose certificate that issuer has signed; one
+ * without nextUpdate is good for one day. An error of the responder's (tryLater) counts as nothing
+ * stapled. With TLSREC_VERIFY_NONE what would be refused is told by struct tlsrec_info.
+ */
 TLSREC_API int tlsrec_ctx_set_ocsp(struct tlsrec_ctx *ctx, enum tlsrec_ocsp_mode mode);
 
 enum tlsrec_resume {

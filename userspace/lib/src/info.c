@@ -130,7 +130,9 @@ static void fill_peer(struct tlsrec_conn *conn)
 	/* Before the handshake is over, a peer has not shown that the certificate is its own. */
 	if (SSL_is_init_finished(conn->ssl) &&
 	    (conn->verdict.checked || SSL_session_reused(conn->ssl)))
-		view->verified = result == X509_V_OK;
+		view->verified = result == X509_V_OK && !conn->ocsp.refused;
+	if (conn->ocsp.refused && !*view->verdict)
+		view->verdict = conn->ocsp.reason;
 	/* A resumed session remembers that its certificate failed, and one reason. */
 	if (!conn->verdict.checked && result != X509_V_OK)
 		view->verdict = X509_verify_cert_error_string(result);

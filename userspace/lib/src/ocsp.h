@@ -3,13 +3,15 @@
 #ifndef TLSREC_OCSP_H
 #define TLSREC_OCSP_H
 
-#include "tlsrec.h"
+#include <stdbool.h>
 
-enum { TR_OCSP_REASON_LEN = 320 };
+#include "response.h"
+#include "tlsrec.h"
 
 struct tr_ocsp {
 	enum tlsrec_ocsp_verdict verdict;
-	char reason[TR_OCSP_REASON_LEN];
+	bool refused;	/* the certificate is none to rely on */
+	char reason[TR_RESPONSE_REASON_LEN];
 };
 
 void tr_ocsp_init(struct tlsrec_ctx *ctx);

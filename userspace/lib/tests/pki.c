@@ -92,13 +92,16 @@ static void add_exts(X509 *x, X509 *issuer, const struct pki_spec *spec)
 		add_ext(x, issuer, NID_key_usage, "critical,keyCertSign,cRLSign,digitalSignature");
 	} else {
 		add_ext(x, issuer, NID_basic_constraints, "CA:FALSE");
-		add_ext(x, issuer, NID_ext_key_usage,
-			spec->usage ? spec->usage : "serverAuth,clientAuth");
+		if (!spec->usage || *spec->usage)
+			add_ext(x, issuer, NID_ext_key_usage,
+				spec->usage ? spec->usage : "serverAuth,clientAuth");
 	}
 	if (spec->san)
 		add_ext(x, issuer, NID_subject_alt_name, spec->san);
 	if (spec->must_staple)
 		add_ext(x, issuer, NID_tlsfeature, "status_request");
+	if (spec->ocsp_no_check)
+		add_ext(x, issuer, NID_id_pkix_OCSP_noCheck, "yes");
 }
 
 static void write_files(const struct pki_cert *cert, const struct pki_cert *chain)

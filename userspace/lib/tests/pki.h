@@ -20,11 +20,12 @@ struct pki_spec {
 	const char *name;		/* file name and common name */
 	const char *key;		/* "EC" (default), "RSA", "RSA1024", "ED25519" */
 	const char *san;		/* "DNS:a.example,IP:127.0.0.1" */
-	const char *usage;		/* extended key usage; default "serverAuth,clientAuth" */
+	const char *usage;		/* extended key usage; default "serverAuth,clientAuth"; "": none */
 	int from_days;			/* relative to now */
 	int to_days;			/* default 10 */
 	bool ca;
 	bool must_staple;
+	bool ocsp_no_check;
 	const struct pki_cert *issuer;	/* NULL: signed by itself */
 	const struct pki_cert *chain;	/* appended to the file */
 };
