@@ -8,6 +8,7 @@
 
 make_files
 make_server_certs
+make_ocsp ec
 t() { timeout 30 tlsrec "$@"; }
 try() { check_status "$1" "$2" "$3" t "${@:4}"; }
 
@@ -46,6 +47,13 @@ try "roots that are none" 1 'page.txt' connect --ulp "$ULP" --cafile www/page.tx
 try "a revocation list that is none" 1 'page.txt' connect --ulp "$ULP" --crl www/page.txt localhost
 try "an OCSP response that is none" 1 'page.txt' serve --ulp "$ULP" www --cert "$PKI/ec.pem" --key "$PKI/ec.key" --ocsp www/page.txt
 try "a suite the kernel cannot carry" 1 'CCM_8' connect --ulp "$ULP" --ciphers TLS_AES_128_CCM_8_SHA256 localhost
+try "a suite that does not exist" 1 '"TYPO"' connect --ulp "$ULP" --ciphers ECDHE-RSA-AES128-GCM-SHA256:TYPO localhost
+try "a suite that does not exist, serve" 1 '"TYPO"' serve --ulp "$ULP" www --ciphers ECDHE-RSA-AES128-GCM-SHA256:TYPO
+try "no name of a record layer" 1 'ULP is empty' connect --ulp '' localhost
+try "an empty list of groups" 1 'groups' connect --ulp "$ULP" --groups '' localhost
+try "an address that is empty" 1 'cannot listen' serve --ulp "$ULP" www --listen ''
+try "an OCSP response about another certificate" 1 'another certificate' \
+	serve --ulp "$ULP" www --cert "$PKI/rsa.pem" --key "$PKI/rsa.key" --ocsp "$PKI/ec.ocsp"
 try "a group that does not exist" 1 'P-257' connect --ulp "$ULP" --groups P-257 localhost
 
 # ---- network ----

@@ -17,6 +17,7 @@ make_cert revoked ec serverAuth "$HERE"
 make_cert usage ec clientAuth "$HERE"
 make_cert client ec clientAuth DNS:client.example
 make_ocsp ec
+make_ocsp expired
 make_ocsp revoked
 cp "$PKI/revoked.ocsp" "$PKI/revoked-was-good.ocsp"
 openssl ca -config "$PKI/ca.cnf" -revoke "$PKI/revoked.pem" 2>>pki.log
@@ -196,6 +197,16 @@ for version in --tls1.2 --tls1.3; do
 	check "and says so in its log" grep -qi certificate "$WORK/serve-$port.log"
 	stop_last
 done
+
+# ---- own certificates ----
+
+serve --cert "$PKI/expired.pem" --key "$PKI/expired.key" --ocsp "$PKI/expired.ocsp"
+check "U10: serve says that its certificate has expired" grep -q 'expired.pem.* expired on 2021' "$WORK/serve-$port.log"
+refused "U10: and serves it" 'it expired on 2021'
+stop_last
+serve --cert "$PKI/revoked.pem" --key "$PKI/revoked.key" --ocsp "$PKI/revoked.ocsp"
+check "U10: serve says that its staple says revoked" grep -q 'revoked.ocsp.*was revoked' "$WORK/serve-$port.log"
+stop_last
 
 # ---- versions, suites, ALPN ----
 

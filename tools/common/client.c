@@ -239,6 +239,8 @@ struct tlsrec_ctx *client_context(const struct client_options *o)
 		tlsrec_ctx_free(ctx);
 		return NULL;
 	}
+	if (*tlsrec_ctx_warning(ctx))
+		say("%s", tlsrec_ctx_warning(ctx));
 	return ctx;
 }
 

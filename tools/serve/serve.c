@@ -201,13 +201,24 @@ static const struct argp argp = {
 
 /* ---- set-up ---- */
 
+/* What is no reason not to serve, but to be told. */
+static void warn(const struct tlsrec_ctx *ctx)
+{
+	if (*tlsrec_ctx_warning(ctx))
+		say("%s", tlsrec_ctx_warning(ctx));
+}
+
 static int add_certificates(struct tlsrec_ctx *ctx, const struct options *o)
 {
 	for (int i = 0; i < o->cert_count; i++) {
 		if (tlsrec_ctx_add_cert(ctx, o->certs[i].chain, o->certs[i].key))
 			return -1;
-		if (o->certs[i].staple && tlsrec_ctx_set_staple(ctx, -1, o->certs[i].staple))
+		warn(ctx);
+		if (!o->certs[i].staple)
+			continue;
+		if (tlsrec_ctx_set_staple(ctx, -1, o->certs[i].staple))
 			return -1;
+		warn(ctx);
 	}
 	return 0;
 }

@@ -83,16 +83,25 @@ TLSREC_API void tlsrec_ctx_free(struct tlsrec_ctx *ctx);
 TLSREC_API const char *tlsrec_ctx_error(const struct tlsrec_ctx *ctx);
 
 /*
+ * What whoever runs the program should know about the last tlsrec_ctx_add_cert() or
+ * tlsrec_ctx_set_staple(), though it succeeded: that peers will refuse the certificate, for it
+ * has expired, is not valid yet, or has too small a key, or the staple, for it is out of date or
+ * not good. A sentence, or "".
+ */
+TLSREC_API const char *tlsrec_ctx_warning(const struct tlsrec_ctx *ctx);
+
+/*
  * Name of the TCP ULP that gets the keys: "tlsrec" (default) or "tls". NULL: handshake only,
  * nothing is installed and the socket is of no use afterwards except to be closed.
  */
 TLSREC_API int tlsrec_ctx_set_ulp(struct tlsrec_ctx *ctx, const char *name);
 
 /*
- * Whether this kernel can do what the context asks for: it has the ULP, and the ULP has a cipher
- * for one of the suites. The first connection finds that out as well; a server may want to know
- * before it listens. Opens connections over the loopback interface, since a ULP can only be set on
- * a connected socket.
+ * Whether the context is complete (a server that asks for certificates has roots) and this
+ * kernel can do what it asks for: it has the ULP, and the ULP has a cipher for one of the
+ * suites. The first connection finds that out as well; a server may want to know before it
+ * listens. Opens connections over the loopback interface, since a ULP can only be set on a
+ * connected socket.
  */
 TLSREC_API int tlsrec_ctx_probe(struct tlsrec_ctx *ctx);
 
@@ -102,13 +111,14 @@ TLSREC_API int tlsrec_ctx_set_versions(struct tlsrec_ctx *ctx, int min, int max)
 /*
  * Cipher suites in order of preference, separated by ':'; names of OpenSSL or of the RFCs, of
  * both versions ("TLS_AES_128_GCM_SHA256:ECDHE-RSA-AES128-GCM-SHA256"), or an OpenSSL cipher
- * string. What no kernel can carry (CBC, AES-256-CCM, tags of 8 bytes) is left out; an error when
- * nothing remains. A version for which no suite is left is not negotiated.
+ * string without security level. What OpenSSL does not have is an error. What no kernel can
+ * carry (CBC, AES-256-CCM, tags of 8 bytes) is left out; an error when nothing remains. A
+ * version for which no suite is left is not negotiated.
  *
- * Default: AES-GCM, then ChaCha20-Poly1305 for peers that have nothing else; those with forward
- * secrecy first. On a server this order decides; a client only offers it. AES-CCM and ARIA-GCM
- * (the latter with TLS 1.2 only) are used if they are named here. SM4, which the kernel has too,
- * OpenSSL 3 cannot negotiate.
+ * Default: AES-GCM, then ChaCha20-Poly1305 for peers that have nothing else; with forward
+ * secrecy. On a server this order decides; a client only offers it. RSA key exchange
+ * ("AES128-GCM-SHA256"), AES-CCM and ARIA-GCM (the latter with TLS 1.2 only) are used if they
+ * are named here. SM4, which the kernel has too, OpenSSL 3 cannot negotiate.
  *
  * Of the ciphers besides AES-GCM, those that this kernel lacks are left out before the first
  * handshake, so that they are never negotiated: the kernel is asked once, with a connection over
@@ -131,10 +141,11 @@ TLSREC_API int tlsrec_ctx_set_alpn(struct tlsrec_ctx *ctx, const char *list);
 
 /*
  * Own certificate (leaf first, then the chain) and its private key, PEM. key_file NULL: the key
- * stands in chain_file. On a server, call once per certificate: the one whose names match the
- * server name the client asks for is used (exact name before wildcard), else the first. Several
- * certificates with the same names and different key types (RSA, ECDSA) work together. Not to be
- * called any more once connections use the context.
+ * stands in chain_file. On a server, call once per certificate: the one whose alternative names
+ * match the server name the client asks for is used (exact name before wildcard), else the
+ * first. Several certificates with the same names and different key types (RSA, ECDSA) work
+ * together. What OpenSSL's security level forbids is an error, what peers will refuse a warning
+ * (tlsrec_ctx_warning()). Not to be called any more once connections use the context.
  */
 TLSREC_API int tlsrec_ctx_add_cert(struct tlsrec_ctx *ctx, const char *chain_file,
 				   const char *key_file);
@@ -142,7 +153,9 @@ TLSREC_API int tlsrec_ctx_add_cert(struct tlsrec_ctx *ctx, const char *chain_fil
 /*
  * OCSP response (DER) to staple to the certificate added last; it may be called again on a
  * running server to renew it, by one thread at a time, with the number of the certificate (0 is
- * the first added, -1 the last). Clients get it if they ask.
+ * the first added, -1 the last). Clients get it if they ask. One about another certificate,
+ * without status or by a stranger is an error, one out of date or not good a warning
+ * (tlsrec_ctx_warning()).
  */
 TLSREC_API int tlsrec_ctx_set_staple(struct tlsrec_ctx *ctx, int cert, const char *der_file);
 
@@ -168,7 +181,11 @@ enum tlsrec_verify {
 	TLSREC_VERIFY_REQUIRE,	/* a valid certificate or no connection */
 };
 
-/* Default: TLSREC_VERIFY_REQUIRE for clients, TLSREC_VERIFY_NONE for servers. */
+/*
+ * Default: TLSREC_VERIFY_REQUIRE for clients, TLSREC_VERIFY_NONE for servers. A server that asks
+ * needs tlsrec_ctx_set_roots(): the system's roots are for servers on the web, not for its
+ * clients.
+ */
 TLSREC_API int tlsrec_ctx_set_verify(struct tlsrec_ctx *ctx, enum tlsrec_verify mode);
 
 /*
@@ -184,10 +201,11 @@ enum tlsrec_ocsp_mode {
 };
 
 /*
- * Client. A certificate that says "must staple" (RFC 7633) turns asking into requiring. An answer must
- * be signed by the certificate's issuer or by a responder whose certificate that issuer has signed; one
- * without nextUpdate is good for one day. An error of the responder's (tryLater) counts as nothing
- * stapled. With TLSREC_VERIFY_NONE what would be refused is told by struct tlsrec_info.
+ * Client. A certificate that says "must staple" (RFC 7633) turns asking into requiring. An
+ * answer must be signed by the certificate's issuer or by a responder whose certificate that
+ * issuer has signed; one without nextUpdate is good for one day. An error of the responder's
+ * (tryLater) counts as nothing stapled. With TLSREC_VERIFY_NONE what would be refused is told by
+ * struct tlsrec_info.
  */
 TLSREC_API int tlsrec_ctx_set_ocsp(struct tlsrec_ctx *ctx, enum tlsrec_ocsp_mode mode);
 
@@ -306,10 +324,11 @@ TLSREC_API const char *tlsrec_record_name(int type);
 /*
  * A handshake to be done on fd, a connected stream socket, blocking or not; fd stays yours.
  * Client: host is the name or address (IPv4 or IPv6 literal, also in brackets, its zone is left
- * out) that the certificate must be for among its alternative names (the common name does not count),
- * and the server name sent unless it is an address. What cannot be a host, an empty string for example,
- * is a mistake whatever is verified; NULL is allowed with TLSREC_VERIFY_NONE only. Server: host is NULL.
- * NULL when out of memory; other mistakes come out of the first step.
+ * out) that the certificate must be for among its alternative names (the common name does not
+ * count), and the server name sent unless it is an address. What cannot be a host, an empty
+ * string for example, is a mistake whatever is verified; NULL is allowed with TLSREC_VERIFY_NONE
+ * only. Server: host is NULL. NULL when out of memory; other mistakes come out of the first
+ * step.
  */
 TLSREC_API struct tlsrec_conn *tlsrec_conn_new(struct tlsrec_ctx *ctx, int fd, const char *host);
 

@@ -7,6 +7,15 @@
 
 enum { NAME_MAX_LEN = 255, LIST_MAX_LEN = 65535 };
 
+/* A blank behind a comma is a slip, which would become part of a name that nobody speaks. */
+static bool is_name(const char *name, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)name[i] <= ' ' || name[i] == 0x7f)
+			return false;
+	return len > 0 && len <= NAME_MAX_LEN;
+}
+
 /* "h2,http/1.1" into length-prefixed names; out has one byte more than the list. */
 static size_t encode(const char *list, unsigned char *out)
 {
@@ -15,7 +24,7 @@ static size_t encode(const char *list, unsigned char *out)
 	for (;;) {
 		size_t len = strcspn(list, ",");
 
-		if (!len || len > NAME_MAX_LEN)
+		if (!is_name(list, len))
 			return 0;
 		out[used++] = (unsigned char)len;
 		memcpy(out + used, list, len);
@@ -38,7 +47,7 @@ int tlsrec_ctx_set_alpn(struct tlsrec_ctx *ctx, const char *list)
 		free(wire);
 		return tr_fail(&ctx->err, TLSREC_ERROR_LOCAL,
 			       "\"%s\" is no list of application protocols: write names of at most "
-			       "%d bytes separated by commas, like \"h2,http/1.1\"", list,
+			       "%d bytes, without blanks, separated by commas, like \"h2,http/1.1\"", list,
 			       NAME_MAX_LEN);
 	}
 	free(ctx->alpn);

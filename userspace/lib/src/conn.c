@@ -154,6 +154,8 @@ static int start(struct tlsrec_conn *conn)
 	if (conn->ctx->server && !conn->ctx->identity_count)
 		return tr_fail(&conn->err, TLSREC_ERROR_LOCAL,
 			       "a server needs a certificate: add one with its private key");
+	if (tr_trust_check(conn->ctx, &conn->err))
+		return -1;
 	if (conn->ctx->ulp && conn->ctx->unfit.kind) {
 		conn->err = conn->ctx->unfit;
 		return -1;

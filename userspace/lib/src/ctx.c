@@ -18,6 +18,7 @@ enum {
 	DEFAULT_EC_BITS = 256,
 	DEFAULT_TICKETS = 2,
 	MAX_TICKETS = 16,
+	WHY_LEN = 512,
 };
 
 static const char default_ulp[] = "tlsrec";
@@ -126,11 +127,19 @@ const char *tlsrec_ctx_error(const struct tlsrec_ctx *ctx)
 	return ctx->err.text;
 }
 
+const char *tlsrec_ctx_warning(const struct tlsrec_ctx *ctx)
+{
+	return ctx->warning.text;
+}
+
 int tlsrec_ctx_set_ulp(struct tlsrec_ctx *ctx, const char *name)
 {
 	char *copy = NULL;
 
 	tr_error_clear(&ctx->err);
+	if (name && !*name)
+		return tr_fail(&ctx->err, TLSREC_ERROR_LOCAL,
+			       "the name of the ULP is empty: give \"tlsrec\" or \"tls\"");
 	if (name) {
 		copy = strdup(name);
 		if (!copy)
@@ -140,6 +149,24 @@ int tlsrec_ctx_set_ulp(struct tlsrec_ctx *ctx, const char *name)
 	ctx->ulp = copy;
 	ctx->settled = false;
 	return 0;
+}
+
+int tlsrec_ctx_probe(struct tlsrec_ctx *ctx)
+{
+	char why[WHY_LEN];
+	int unfit;
+
+	tr_error_clear(&ctx->err);
+	if (tr_trust_check(ctx, &ctx->err))
+		return -1;
+	if (ctx->ulp && tlsrec_probe(ctx->ulp, why, sizeof(why)))
+		return tr_fail(&ctx->err, TLSREC_ERROR_KERNEL, "%s", why);
+	pthread_mutex_lock(&ctx->lock);
+	unfit = tr_suites_settle(ctx);
+	pthread_mutex_unlock(&ctx->lock);
+	if (unfit)
+		ctx->err = ctx->unfit;
+	return unfit;
 }
 
 int tlsrec_ctx_set_groups(struct tlsrec_ctx *ctx, const char *list)

@@ -11,6 +11,7 @@
 #include <openssl/ssl.h>
 
 #include "error.h"
+#include "hosts.h"
 #include "session.h"
 
 /* Own certificate. */
@@ -20,6 +21,7 @@ struct tr_identity {
 	EVP_PKEY *key;
 	unsigned char *staple;	/* OCSP response, DER, under the context's lock */
 	size_t staple_len;
+	bool fallback;		/* shown where no name decides */
 };
 
 struct tlsrec_ctx {
@@ -28,6 +30,7 @@ struct tlsrec_ctx {
 	SSL_CTX *ssl;
 	BIO_METHOD *bio_method;
 	struct tr_error err;
+	struct tr_error warning;	/* what the last call for an own certificate found */
 
 	char *ulp;			/* NULL: install nothing */
 	int min_version;
@@ -44,6 +47,7 @@ struct tlsrec_ctx {
 
 	struct tr_identity *identities;
 	size_t identity_count;
+	struct tr_hosts hosts;		/* which are for whom: indices into identities */
 	bool strict_sni;
 
 	enum tlsrec_verify verify;
@@ -62,6 +66,9 @@ struct tlsrec_ctx {
 
 /* One more user; tlsrec_ctx_free() ends it. */
 struct tlsrec_ctx *tr_ctx_ref(struct tlsrec_ctx *ctx);
+
+/* trust.c: a server that asks for certificates knows whom to trust. 0 or -1. */
+int tr_trust_check(const struct tlsrec_ctx *ctx, struct tr_error *err);
 
 /* identity.c: certificates a server or client shows. */
 void tr_identities_init(struct tlsrec_ctx *ctx);

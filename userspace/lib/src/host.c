@@ -50,6 +50,11 @@ static const char *name_problem(const char *name)
 	}
 }
 
+bool tr_host_is_name(const char *name)
+{
+	return !name_problem(name);
+}
+
 /* "[fe80::1%eth0]" and "fe80::1%eth0" are the address fe80::1. */
 static const char *read_address(char *name, bool *address)
 {

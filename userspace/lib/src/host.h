@@ -14,6 +14,9 @@
  */
 const char *tr_host_read(const char *given, char **name, bool *address);
 
+/* A name of a host, in ASCII and without final dot. */
+bool tr_host_is_name(const char *name);
+
 /*
  * Only what the certificate has among its subject alternative names counts (RFC 9525), whole labels
  * of wildcards only.

@@ -158,7 +158,7 @@ static bool is_key_of(const ASN1_OCTET_STRING *what, const X509 *cert, const EVP
 	return X509_pubkey_digest(cert, md, hash, &len) && is_hash(what, hash, len);
 }
 
-/* The responder chooses the hash. The issuer's name is hashed as it stands in either certificate. */
+/* The responder chooses the hash. The issuer's name is hashed as the certificate has it. */
 static bool is_about(const struct tr_response_about *about, OCSP_SINGLERESP *single)
 {
 	OCSP_CERTID *id = (OCSP_CERTID *)OCSP_SINGLERESP_get0_id(single);
@@ -173,11 +173,8 @@ static bool is_about(const struct tr_response_about *about, OCSP_SINGLERESP *sin
 	md = EVP_get_digestbyobj(algorithm);
 	if (!md || EVP_MD_get_size(md) < SHA_DIGEST_LENGTH)
 		return false;
-	if (!about->issuer)
-		return is_name(name, X509_get_issuer_name(about->cert), md);
-	return (is_name(name, X509_get_issuer_name(about->cert), md) ||
-		is_name(name, X509_get_subject_name(about->issuer), md)) &&
-	       is_key_of(key, about->issuer, md);
+	return is_name(name, X509_get_issuer_name(about->cert), md) &&
+	       (!about->issuer || is_key_of(key, about->issuer, md));
 }
 
 static enum tr_response say_time(char *reason, ASN1_GENERALIZEDTIME *from,
@@ -303,7 +300,7 @@ enum tr_response tr_response_judge(const struct tr_response_about *about, const 
 	if (response)
 		answer = judge_response(about, response, reason);
 	else
-		answer = say(reason, TR_RESPONSE_INVALID, "the OCSP response cannot be read");
+		answer = say(reason, TR_RESPONSE_INVALID, "the OCSP response (DER) cannot be read");
 	OCSP_RESPONSE_free(response);
 	ERR_clear_error();
 	return answer;

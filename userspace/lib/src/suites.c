@@ -9,7 +9,7 @@
 
 #include "install.h"
 
-enum { LIST_MAX = 4096, WHY_LEN = 512 };
+enum { LIST_MAX = 4096 };
 
 /* A set of ciphers has a bit for each row of tr_ciphers. */
 #define ALL_CIPHERS UINT32_MAX
@@ -48,6 +48,61 @@ static bool is_name13(const char *name)
 	return !strncmp(name, "TLS_", 4) && !strstr(name, "_WITH_");
 }
 
+static bool is_listed(const SSL_CTX *ctx, const char *name)
+{
+	STACK_OF(SSL_CIPHER) *suites = SSL_CTX_get_ciphers(ctx);
+
+	for (int i = 0; i < sk_SSL_CIPHER_num(suites); i++)
+		if (!strcmp(SSL_CIPHER_get_name(sk_SSL_CIPHER_value(suites, i)), name))
+			return true;
+	return false;
+}
+
+/*
+ * Whether OpenSSL knows a suite, or what else may stand in a cipher string. In a whole list it
+ * passes over what it does not know. What only takes away ("!MD5") need not be there. A security
+ * level ("@SECLEVEL=1") is none of the list's business and would be lost.
+ */
+static bool is_known(SSL_CTX *scratch, const char *name)
+{
+	if (*name == '!' || *name == '-' || !strcmp(name, "@STRENGTH"))
+		return true;
+	if (strchr(name, '@'))
+		return false;
+	if (is_name13(name))
+		return SSL_CTX_set_ciphersuites(scratch, name) && is_listed(scratch, name);
+	return SSL_CTX_set_cipher_list(scratch, name + (*name == '+'));
+}
+
+/* OpenSSL's name for what may be the RFCs'. */
+static const char *name12(const char *name)
+{
+	const char *known = strstr(name, "_WITH_") ? OPENSSL_cipher_name(name) : NULL;
+
+	return known && strcmp(known, "(NONE)") ? known : name;
+}
+
+static const char separators[] = ": ,;";
+
+static int check_names(const char *list, struct tr_error *err)
+{
+	SSL_CTX *scratch = SSL_CTX_new(TLS_method());
+	char *copy = strdup(list);
+	char *save = NULL;
+	int ret = scratch && copy ? 0 : tr_fail(err, TLSREC_ERROR_LOCAL, "out of memory");
+
+	for (char *name = ret ? NULL : strtok_r(copy, separators, &save); !ret && name;
+	     name = strtok_r(NULL, separators, &save))
+		if (!is_known(scratch, is_name13(name) ? name : name12(name)))
+			ret = tr_fail(err, TLSREC_ERROR_LOCAL,
+				      "\"%s\" in the list of cipher suites is none that OpenSSL "
+				      "has: see \"openssl ciphers -v ALL\"", name);
+	ERR_clear_error();
+	SSL_CTX_free(scratch);
+	free(copy);
+	return ret;
+}
+
 /* Splits a list into what OpenSSL wants for TLS 1.2 and 1.3; both of LIST_MAX. */
 static bool split(const char *list, char *list12, char *list13)
 {
@@ -55,16 +110,12 @@ static bool split(const char *list, char *list12, char *list13)
 	char *save = NULL;
 	bool ok = copy;
 
-	for (char *name = ok ? strtok_r(copy, ": ,", &save) : NULL; ok && name;
-	     name = strtok_r(NULL, ": ,", &save)) {
-		if (!is_name13(name)) {
-			const char *known = strstr(name, "_WITH_") ? OPENSSL_cipher_name(name)
-								   : name;
-
-			ok = append(list12, known && strcmp(known, "(NONE)") ? known : name);
-		} else {
+	for (char *name = ok ? strtok_r(copy, separators, &save) : NULL; ok && name;
+	     name = strtok_r(NULL, separators, &save)) {
+		if (is_name13(name))
 			ok = append(list13, name);
-		}
+		else
+			ok = append(list12, name12(name));
 	}
 	free(copy);
 	return ok;
@@ -164,14 +215,14 @@ static int set_suites(struct tlsrec_ctx *ctx, const char *list)
 }
 
 /*
- * AES-GCM every record layer has. ChaCha20 is there for peers that have nothing else; whoever wants
- * CCM or ARIA says so.
+ * With forward secrecy. AES-GCM every record layer has. ChaCha20 is there for peers that have
+ * nothing else; whoever wants CCM or ARIA says so.
  */
 int tr_suites_default(struct tlsrec_ctx *ctx)
 {
 	return set_suites(ctx, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:"
 			       "TLS_CHACHA20_POLY1305_SHA256:ECDHE+AESGCM:DHE+AESGCM:"
-			       "ECDHE+CHACHA20:DHE+CHACHA20:RSA+AESGCM");
+			       "ECDHE+CHACHA20:DHE+CHACHA20");
 }
 
 /* The ciphers asked for, less those this kernel does not have. */
@@ -207,26 +258,10 @@ int tr_suites_settle(struct tlsrec_ctx *ctx)
 		       ctx->suites);
 }
 
-int tlsrec_ctx_probe(struct tlsrec_ctx *ctx)
-{
-	char why[WHY_LEN];
-	int unfit;
-
-	tr_error_clear(&ctx->err);
-	if (ctx->ulp && tlsrec_probe(ctx->ulp, why, sizeof(why)))
-		return tr_fail(&ctx->err, TLSREC_ERROR_KERNEL, "%s", why);
-	pthread_mutex_lock(&ctx->lock);
-	unfit = tr_suites_settle(ctx);
-	pthread_mutex_unlock(&ctx->lock);
-	if (unfit)
-		ctx->err = ctx->unfit;
-	return unfit;
-}
-
 int tlsrec_ctx_set_ciphers(struct tlsrec_ctx *ctx, const char *list)
 {
 	tr_error_clear(&ctx->err);
-	return set_suites(ctx, list);
+	return check_names(list, &ctx->err) ? -1 : set_suites(ctx, list);
 }
 
 int tlsrec_ctx_set_versions(struct tlsrec_ctx *ctx, int min, int max)

@@ -69,6 +69,16 @@ err_store:
 	return -1;
 }
 
+int tr_trust_check(const struct tlsrec_ctx *ctx, struct tr_error *err)
+{
+	if (!ctx->server || ctx->verify == TLSREC_VERIFY_NONE || ctx->roots_given)
+		return 0;
+	return tr_fail(err, TLSREC_ERROR_LOCAL,
+		       "a server that asks its clients for certificates needs the roots that these "
+		       "lead to: give them (tlsrec_ctx_set_roots); those of the system are for "
+		       "servers on the web");
+}
+
 int tlsrec_ctx_add_crls(struct tlsrec_ctx *ctx, const char *file)
 {
 	X509_STORE *store = SSL_CTX_get_cert_store(ctx->ssl);

@@ -55,7 +55,7 @@ static int collect(int ok, X509_STORE_CTX *store)
 	return 1;
 }
 
-static bool key_too_small(const struct tlsrec_ctx *ctx, const X509 *cert)
+bool tr_verify_key_too_small(const struct tlsrec_ctx *ctx, const X509 *cert)
 {
 	const EVP_PKEY *key = X509_get0_pubkey(cert);
 	bool rsa = key && (EVP_PKEY_is_a(key, "RSA") || EVP_PKEY_is_a(key, "RSA-PSS"));
@@ -66,7 +66,7 @@ static bool key_too_small(const struct tlsrec_ctx *ctx, const X509 *cert)
 static void check_keys(struct tlsrec_conn *conn, STACK_OF(X509) *chain)
 {
 	for (int i = 0; i < sk_X509_num(chain); i++)
-		if (key_too_small(conn->ctx, sk_X509_value(chain, i)))
+		if (tr_verify_key_too_small(conn->ctx, sk_X509_value(chain, i)))
 			add_problem(&conn->verdict, i, i ? X509_V_ERR_CA_KEY_TOO_SMALL
 							 : X509_V_ERR_EE_KEY_TOO_SMALL);
 }
@@ -158,9 +158,6 @@ int tlsrec_ctx_set_verify(struct tlsrec_ctx *ctx, enum tlsrec_verify mode)
 			"REQUIRE");
 	ctx->verify = mode;
 	apply_mode(ctx);
-	/* Reading the system's roots takes time that servers without client certificates save. */
-	if (ctx->server && mode != TLSREC_VERIFY_NONE && !ctx->roots_given)
-		SSL_CTX_set_default_verify_paths(ctx->ssl);
 	return 0;
 }
 

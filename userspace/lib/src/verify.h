@@ -24,6 +24,9 @@ struct tr_verdict {
 
 void tr_verify_init(struct tlsrec_ctx *ctx);
 
+/* Below what tlsrec_ctx_set_min_key_bits() asks for. */
+bool tr_verify_key_too_small(const struct tlsrec_ctx *ctx, const X509 *cert);
+
 /*
  * Client: whether the certificate is for this connection's host; true when nothing has to be
  * verified. For sessions, whose certificate is not shown again.

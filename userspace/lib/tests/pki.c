@@ -12,7 +12,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
-enum { MAX_CERTS = 128, MAX_PATHS = 64, DAY = 86400 };
+enum { MAX_CERTS = 2100, MAX_PATHS = 64, DAY = 86400 };
 
 static char dir[] = "/tmp/tlsrec-test-XXXXXX";
 static struct pki_cert certs[MAX_CERTS];
