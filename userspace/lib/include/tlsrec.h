@@ -221,6 +221,18 @@ enum tlsrec_resume {
  */
 TLSREC_API int tlsrec_ctx_set_resume(struct tlsrec_ctx *ctx, enum tlsrec_resume mode);
 
+/*
+ * How long sessions may be resumed, in seconds, counted from the full handshake that began them,
+ * however often they are resumed and whatever tickets come meanwhile: 1 to 604800, a week. Default:
+ * clients a day, servers two hours. On a server also how long the keys of tickets live.
+ *
+ * Before a client offers a session and before a server takes one, the peer's certificates and the
+ * stapled OCSP response that began it are judged as in a full handshake, by the settings and the time
+ * of now. If they do not pass, or if the client has other certificates of its own than then, a full
+ * handshake follows.
+ */
+TLSREC_API int tlsrec_ctx_set_session_lifetime(struct tlsrec_ctx *ctx, int seconds);
+
 /* Server: how many tickets a new TLS 1.3 connection gets, 0 to 16 (default 2). */
 TLSREC_API int tlsrec_ctx_set_tickets(struct tlsrec_ctx *ctx, int count);
 
@@ -409,10 +421,10 @@ TLSREC_API char *tlsrec_conn_peer_pem(struct tlsrec_conn *conn);
 /*
  * Sessions as opaque bytes (they contain secrets: store them as such). tlsrec_conn_session()
  * returns a malloc'ed copy of the newest one and its length, or NULL if there is none: with
- * TLS 1.3 it comes with a ticket after the handshake (tlsrec_recv(), tlsrec_control()).
- * tlsrec_conn_set_session(), before the first step, offers it to the server; it is refused
- * when the certificate in it is not for this connection's host or is out of date, and the
- * connection may go on without it.
+ * TLS 1.3 it comes with a ticket after the handshake (tlsrec_recv(), tlsrec_control()). With it go
+ * the server's certificates, its OCSP response and the time (tlsrec_ctx_set_session_lifetime()).
+ * tlsrec_conn_set_session(), before the first step, offers it to the server; it is refused when
+ * a full handshake would refuse these, or when it is over, and the connection may go on without it.
  */
 TLSREC_API unsigned char *tlsrec_conn_session(struct tlsrec_conn *conn, size_t *len);
 TLSREC_API int tlsrec_conn_set_session(struct tlsrec_conn *conn, const unsigned char *data,

@@ -68,6 +68,7 @@ void tlsrec_conn_free(struct tlsrec_conn *conn)
 		SSL_set_shutdown(conn->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 	SSL_free(conn->ssl);
 	SSL_SESSION_free(conn->session);
+	tr_evidence_release(conn->evidence);
 	tr_control_clear(&conn->control);
 	tr_info_clear(&conn->info);
 	tr_watch_clear(&conn->watch);
@@ -169,23 +170,19 @@ static int start(struct tlsrec_conn *conn)
 }
 
 /*
- * A resumed session stands for the certificate that began it. It may have been saved while
- * nothing was verified.
+ * A resumed session stands for the certificate that began it, which was judged before it was
+ * offered or taken. A full handshake has a verdict of its own.
  */
 static int check_resumed(struct tlsrec_conn *conn)
 {
-	enum tlsrec_verify mode = conn->ctx->verify;
-	long result = SSL_get_verify_result(conn->ssl);
-	X509 *cert = SSL_get0_peer_certificate(conn->ssl);
-
-	if (!SSL_session_reused(conn->ssl) || mode == TLSREC_VERIFY_NONE)
+	if (!SSL_session_reused(conn->ssl)) {
+		tr_evidence_dismiss(conn);
 		return 0;
-	if ((!cert && mode == TLSREC_VERIFY_REQUIRE) || (cert && result != X509_V_OK))
-		return tr_fail(&conn->err, TLSREC_ERROR_VERIFY,
-			       "the session resumed with %s began without a valid certificate: %s",
-			       tr_peer_name(conn),
-			       cert ? X509_verify_cert_error_string(result) : "none was shown");
-	return 0;
+	}
+	if (conn->verdict.of_session)
+		return 0;
+	return tr_fail(&conn->err, TLSREC_ERROR_VERIFY,
+		       "the session resumed with %s was not judged before", tr_peer_name(conn));
 }
 
 /* The kernel has them. What tickets and key updates need is not among them. */
@@ -199,6 +196,7 @@ static int finish(struct tlsrec_conn *conn)
 {
 	if (check_resumed(conn) || tr_keys_derive(conn) || tr_install_keys(conn))
 		return -1;
+	tr_session_keep(conn);
 	tr_watch_clear(&conn->watch);
 	if (conn->ctx->ulp)
 		wipe_keys(conn);
@@ -210,6 +208,7 @@ static int finish(struct tlsrec_conn *conn)
 static enum tlsrec_status fail(struct tlsrec_conn *conn)
 {
 	conn->state = TR_FAILED;
+	tr_evidence_dismiss(conn);
 	tr_info_update(conn);
 	tr_watch_clear(&conn->watch);
 	ERR_clear_error();
@@ -311,6 +310,15 @@ static void write_chain(BIO *bio, X509 *leaf, STACK_OF(X509) *chain)
 	}
 }
 
+/* A saved session or a ticket has only the leaf itself. */
+static STACK_OF(X509) *sent_chain(const struct tlsrec_conn *conn)
+{
+	SSL_SESSION *session = SSL_session_reused(conn->ssl) ? SSL_get_session(conn->ssl) : NULL;
+	const struct tr_evidence *evidence = session ? tr_evidence_of(session) : NULL;
+
+	return evidence ? evidence->issuers : SSL_get_peer_cert_chain(conn->ssl);
+}
+
 char *tlsrec_conn_peer_pem(struct tlsrec_conn *conn)
 {
 	X509 *leaf = SSL_get0_peer_certificate(conn->ssl);
@@ -321,7 +329,7 @@ char *tlsrec_conn_peer_pem(struct tlsrec_conn *conn)
 
 	if (!bio)
 		return NULL;
-	write_chain(bio, leaf, SSL_get_peer_cert_chain(conn->ssl));
+	write_chain(bio, leaf, sent_chain(conn));
 	len = BIO_get_mem_data(bio, &data);
 	if (len > 0)
 		text = strndup(data, (size_t)len);

@@ -5,6 +5,7 @@
 
 #include "control.h"
 #include "ctx.h"
+#include "evidence.h"
 #include "info.h"
 #include "keys.h"
 #include "ocsp.h"
@@ -37,6 +38,7 @@ struct tlsrec_conn {
 	struct tr_verdict verdict;
 	struct tr_ocsp ocsp;
 	struct tr_keys keys;
+	struct tr_evidence *evidence; /* of this handshake, if it is a full one */
 	SSL_SESSION *session; /* newest one for later, or before the first step the one to offer */
 	struct tr_control control;
 	struct tr_update update;

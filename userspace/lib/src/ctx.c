@@ -18,6 +18,8 @@ enum {
 	DEFAULT_EC_BITS = 256,
 	DEFAULT_TICKETS = 2,
 	MAX_TICKETS = 16,
+	SERVER_LIFETIME = 2 * 60 * 60,
+	CLIENT_LIFETIME = 24 * 60 * 60,
 	WHY_LEN = 512,
 };
 
@@ -83,6 +85,7 @@ static struct tlsrec_ctx *ctx_new(bool server)
 	ctx->ocsp = TLSREC_OCSP_ASK;
 	ctx->verify = server ? TLSREC_VERIFY_NONE : TLSREC_VERIFY_REQUIRE;
 	if (!ctx->ulp || init_ssl(ctx) || tlsrec_ctx_set_resume(ctx, TLSREC_RESUME_TICKETS) ||
+	    tlsrec_ctx_set_session_lifetime(ctx, server ? SERVER_LIFETIME : CLIENT_LIFETIME) ||
 	    (server && tlsrec_ctx_set_tickets(ctx, DEFAULT_TICKETS))) {
 		tlsrec_ctx_free(ctx);
 		return NULL;
@@ -111,7 +114,7 @@ void tlsrec_ctx_free(struct tlsrec_ctx *ctx)
 {
 	if (!ctx || atomic_fetch_sub(&ctx->refs, 1) != 1)
 		return;
-	tr_session_cache_clear(&ctx->sessions);
+	tr_session_clear(ctx);
 	tr_identities_clear(ctx);
 	SSL_CTX_free(ctx->ssl);
 	BIO_meth_free(ctx->bio_method);

@@ -12,7 +12,9 @@
 
 #include "error.h"
 #include "hosts.h"
+#include "ids.h"
 #include "session.h"
+#include "ticket.h"
 
 /* Own certificate. */
 struct tr_identity {
@@ -56,12 +58,15 @@ struct tlsrec_ctx {
 	int min_ec_bits;
 	enum tlsrec_ocsp_mode ocsp;
 	enum tlsrec_resume resume;
+	int session_lifetime;		/* seconds from the full handshake on */
 
 	tlsrec_event_fn *event_fn;
 	void *event_arg;
 
 	pthread_mutex_t lock;		/* staples and sessions: all that changes in use */
-	struct tr_session_cache sessions;
+	struct tr_session_cache sessions;	/* client */
+	struct tr_ids ids;			/* server */
+	struct tr_ticket_keys ticket_keys;
 };
 
 /* One more user; tlsrec_ctx_free() ends it. */

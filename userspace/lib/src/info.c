@@ -121,21 +121,17 @@ static void fill_peer(struct tlsrec_conn *conn)
 {
 	struct tlsrec_info *view = &conn->info.view;
 	X509 *cert = SSL_get0_peer_certificate(conn->ssl);
-	long result = SSL_get_verify_result(conn->ssl);
 
-	if (!cert)
+	/* Before the end, OpenSSL's may be that of a session which is only offered. */
+	if (!cert || (conn->state != TR_OVER && !conn->verdict.checked))
 		return;
 	tr_cert_describe(&conn->info.peer, cert);
 	view->peer = &conn->info.peer.view;
-	/* Before the handshake is over, a peer has not shown that the certificate is its own. */
-	if (SSL_is_init_finished(conn->ssl) &&
-	    (conn->verdict.checked || SSL_session_reused(conn->ssl)))
-		view->verified = result == X509_V_OK && !conn->ocsp.refused;
+	/* Before the end the peer has not shown that the certificate is its own. */
+	view->verified = conn->state == TR_OVER && conn->verdict.checked &&
+			 !*conn->verdict.reason && !conn->ocsp.refused;
 	if (conn->ocsp.refused && !*view->verdict)
 		view->verdict = conn->ocsp.reason;
-	/* A resumed session remembers that its certificate failed, and one reason. */
-	if (!conn->verdict.checked && result != X509_V_OK)
-		view->verdict = X509_verify_cert_error_string(result);
 }
 
 /* What only exists once both hellos were exchanged. */

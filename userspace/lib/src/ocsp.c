@@ -33,9 +33,9 @@ static enum tlsrec_ocsp_verdict verdict_of(enum tr_response answer)
 	}
 }
 
-static void judge(struct tlsrec_conn *conn, const unsigned char *der, long len)
+static void judge(struct tlsrec_conn *conn, STACK_OF(X509) *chain, const unsigned char *der,
+		  long len)
 {
-	STACK_OF(X509) *chain = SSL_get0_verified_chain(conn->ssl);
 	SSL_CTX *ssl = conn->ctx->ssl;
 	bool lists = X509_VERIFY_PARAM_get_flags(SSL_CTX_get0_param(ssl)) & X509_V_FLAG_CRL_CHECK;
 	struct tr_response_about about = {
@@ -58,9 +58,8 @@ static void judge(struct tlsrec_conn *conn, const unsigned char *der, long len)
 	}
 }
 
-static bool must_staple(SSL *ssl)
+static bool must_staple(const X509 *leaf)
 {
-	X509 *leaf = SSL_get0_peer_certificate(ssl);
 	TLS_FEATURE *features = leaf ? X509_get_ext_d2i(leaf, NID_tlsfeature, NULL, NULL) : NULL;
 	bool must = false;
 
@@ -71,7 +70,7 @@ static bool must_staple(SSL *ssl)
 }
 
 /* Whether the handshake may go on; the reason is completed if it may not. */
-static bool acceptable(struct tlsrec_conn *conn)
+static bool acceptable(struct tlsrec_conn *conn, const X509 *leaf)
 {
 	struct tr_ocsp *ocsp = &conn->ocsp;
 
@@ -79,7 +78,7 @@ static bool acceptable(struct tlsrec_conn *conn)
 		return true;
 	if (ocsp->verdict != TLSREC_OCSP_NONE)
 		return false;
-	if (must_staple(conn->ssl)) {
+	if (must_staple(leaf)) {
 		set_reason(ocsp, "no usable OCSP response was stapled, which the certificate "
 				 "demands (must staple)");
 		return false;
@@ -97,26 +96,32 @@ static void emit(struct tlsrec_conn *conn)
 	tr_emit(conn, &event);
 }
 
+bool tr_ocsp_judge(struct tlsrec_conn *conn, STACK_OF(X509) *chain, const unsigned char *der,
+		   long len)
+{
+	judge(conn, chain, der, len);
+	conn->ocsp.refused = !acceptable(conn, sk_X509_value(chain, 0));
+	return !conn->ocsp.refused || conn->ctx->verify == TLSREC_VERIFY_NONE;
+}
+
 /* 1: go on, 0: refuse with bad_certificate_status_response. */
 static int on_status(SSL *ssl, void *arg)
 {
 	struct tlsrec_conn *conn = SSL_get_app_data(ssl);
-	struct tr_ocsp *ocsp = &conn->ocsp;
 	const unsigned char *der = NULL;
 	long len = SSL_get_tlsext_status_ocsp_resp(ssl, &der);
+	bool ok;
 
 	(void)arg;
-	/* A resumed session was judged when it began; nothing is stapled to it. */
+	/* What was stapled when a session began was judged before the session was offered. */
 	if (SSL_session_reused(ssl))
 		return 1;
-	judge(conn, der, len);
-	ocsp->refused = !acceptable(conn);
+	ok = tr_ocsp_judge(conn, SSL_get0_verified_chain(ssl), der, len);
 	emit(conn);
-	if (!ocsp->refused || conn->ctx->verify == TLSREC_VERIFY_NONE)
-		return 1;
-	tr_fail(&conn->err, TLSREC_ERROR_VERIFY, "the certificate of %s was refused: %s",
-		tr_peer_name(conn), ocsp->reason);
-	return 0;
+	if (!ok)
+		tr_fail(&conn->err, TLSREC_ERROR_VERIFY, "the certificate of %s was refused: %s",
+			tr_peer_name(conn), conn->ocsp.reason);
+	return ok;
 }
 
 static void apply_mode(struct tlsrec_ctx *ctx)

@@ -5,6 +5,8 @@
 
 #include <stdbool.h>
 
+#include <openssl/x509.h>
+
 #include "response.h"
 #include "tlsrec.h"
 
@@ -15,5 +17,12 @@ struct tr_ocsp {
 };
 
 void tr_ocsp_init(struct tlsrec_ctx *ctx);
+
+/*
+ * Judges a stapled response (DER; len 0: none) about the first certificate of a verified chain.
+ * Whether the handshake may go on.
+ */
+bool tr_ocsp_judge(struct tlsrec_conn *conn, STACK_OF(X509) *chain, const unsigned char *der,
+		   long len);
 
 #endif

@@ -7,9 +7,15 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include <openssl/err.h>
+
 #include "conn.h"
 
-enum { PEER_KEY_LEN = 640 };
+enum {
+	PEER_KEY_LEN = 640,
+	LIFETIME_MAX = 7 * 24 * 60 * 60,	/* RFC 8446 4.6.1 */
+	SESSION_MAX = 1 << 24,			/* bytes of a saved one */
+};
 
 static const unsigned char id_context[] = "tlsrec";
 
@@ -86,10 +92,11 @@ static SSL_SESSION *cache_take(struct tr_session_cache *cache, const char *key)
 	return NULL;
 }
 
-void tr_session_cache_clear(struct tr_session_cache *cache)
+static void cache_drop(struct tr_session_cache *cache, const SSL_SESSION *session)
 {
-	while (cache->count)
-		SSL_SESSION_free(cache_remove(cache, cache->count - 1));
+	for (size_t i = cache->count; i-- > 0;)
+		if (cache->entries[i].session == session)
+			SSL_SESSION_free(cache_remove(cache, i));
 }
 
 /* OpenSSL has a new session; 1: we keep the reference. */
@@ -99,7 +106,7 @@ static int on_new_session(SSL *ssl, SSL_SESSION *session)
 	struct tlsrec_ctx *ctx = conn->ctx;
 	char key[PEER_KEY_LEN];
 
-	if (ctx->server || !SSL_SESSION_is_resumable(session))
+	if (!SSL_SESSION_is_resumable(session) || !tr_evidence_attach(conn, session))
 		return 0;
 	peer_key(conn, key);
 	pthread_mutex_lock(&ctx->lock);
@@ -110,29 +117,35 @@ static int on_new_session(SSL *ssl, SSL_SESSION *session)
 	return 1;
 }
 
+void tr_session_keep(struct tlsrec_conn *conn)
+{
+	if (!conn->ctx->server && conn->ctx->resume != TLSREC_RESUME_OFF)
+		tr_evidence_attach(conn, SSL_get_session(conn->ssl));
+}
+
 /* A session of TLS 1.2 brings its cipher suite along; one of TLS 1.3 fits with others, too. */
 static bool suite_enabled(const struct tlsrec_conn *conn, const SSL_SESSION *session)
 {
 	const SSL_CIPHER *suite = SSL_SESSION_get0_cipher(session);
 
-	return SSL_SESSION_get_protocol_version(session) == TLS1_3_VERSION || !suite ||
-	       sk_SSL_CIPHER_find(SSL_get_ciphers(conn->ssl), (SSL_CIPHER *)suite) >= 0;
+	if (SSL_SESSION_get_protocol_version(session) == TLS1_3_VERSION)
+		return suite;
+	return suite && sk_SSL_CIPHER_find(SSL_get_ciphers(conn->ssl), (SSL_CIPHER *)suite) >= 0;
 }
 
-/* The certificate in a session is not shown again, so it is checked before it is offered. */
-static const char *unfit(const struct tlsrec_conn *conn, const SSL_SESSION *session)
+/* Whether it may be offered: with the verdict on its peer in the connection, or with a reason. */
+static bool fits(struct tlsrec_conn *conn, const SSL_SESSION *session, char why[TR_WHY_LEN])
 {
-	X509 *cert = SSL_SESSION_get0_peer((SSL_SESSION *)session);
+	const char *reason = "";
 
 	if (!SSL_SESSION_is_resumable(session))
-		return "it cannot be resumed";
-	if (!suite_enabled(conn, session))
-		return "its cipher suite is not enabled here";
-	if (!tr_verify_host(conn, cert))
-		return "its certificate is for another host";
-	if (cert && X509_cmp_current_time(X509_get0_notAfter(cert)) < 0)
-		return "its certificate has expired";
-	return NULL;
+		reason = "it cannot be resumed";
+	else if (!suite_enabled(conn, session))
+		reason = "its cipher suite is not enabled here";
+	snprintf(why, TR_WHY_LEN, "%s", reason);
+	if (!*why)
+		tr_evidence_judge(conn, session, why);
+	return !*why;
 }
 
 void tr_session_offer(struct tlsrec_conn *conn)
@@ -140,6 +153,7 @@ void tr_session_offer(struct tlsrec_conn *conn)
 	struct tlsrec_ctx *ctx = conn->ctx;
 	SSL_SESSION *session = conn->session;
 	char key[PEER_KEY_LEN];
+	char why[TR_WHY_LEN];
 
 	if (ctx->server || ctx->resume == TLSREC_RESUME_OFF)
 		return;
@@ -149,27 +163,47 @@ void tr_session_offer(struct tlsrec_conn *conn)
 		session = cache_take(&ctx->sessions, key);
 		pthread_mutex_unlock(&ctx->lock);
 	}
-	if (session && !unfit(conn, session))
-		SSL_set_session(conn->ssl, session);
-	SSL_SESSION_free(session);
 	conn->session = NULL;
+	if (!session)
+		return;
+	if (!fits(conn, session, why)) {
+		pthread_mutex_lock(&ctx->lock);
+		cache_drop(&ctx->sessions, session);
+		pthread_mutex_unlock(&ctx->lock);
+	} else if (!SSL_set_session(conn->ssl, session)) {
+		tr_evidence_dismiss(conn);
+	}
+	SSL_SESSION_free(session);
 }
 
 void tr_session_init(struct tlsrec_ctx *ctx)
 {
 	SSL_CTX_set_session_id_context(ctx->ssl, id_context, sizeof(id_context) - 1);
-	if (!ctx->server)
+	if (ctx->server) {
+		tr_ticket_init(ctx);
+		tr_ids_init(ctx);
+	} else {
 		SSL_CTX_sess_set_new_cb(ctx->ssl, on_new_session);
+	}
+}
+
+void tr_session_clear(struct tlsrec_ctx *ctx)
+{
+	while (ctx->sessions.count)
+		SSL_SESSION_free(cache_remove(&ctx->sessions, ctx->sessions.count - 1));
+	tr_ids_clear(ctx);
+	tr_ticket_clear(ctx);
 }
 
 int tlsrec_ctx_set_resume(struct tlsrec_ctx *ctx, enum tlsrec_resume mode)
 {
-	long cache = ctx->server ? SSL_SESS_CACHE_SERVER
-				 : SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL;
+	long cache = ctx->server ? SSL_SESS_CACHE_SERVER : SSL_SESS_CACHE_CLIENT;
 
 	ctx->resume = mode;
-	SSL_CTX_set_session_cache_mode(ctx->ssl,
-				       mode == TLSREC_RESUME_OFF ? SSL_SESS_CACHE_OFF : cache);
+	if (mode == TLSREC_RESUME_OFF)
+		cache = SSL_SESS_CACHE_OFF;
+	/* OpenSSL's own cache asks nobody whether a session is still good. */
+	SSL_CTX_set_session_cache_mode(ctx->ssl, cache | SSL_SESS_CACHE_NO_INTERNAL);
 	/* On a server with TLS 1.3, without this option a ticket is the state, with it a handle. */
 	if (mode == TLSREC_RESUME_TICKETS)
 		SSL_CTX_clear_options(ctx->ssl, SSL_OP_NO_TICKET);
@@ -178,36 +212,99 @@ int tlsrec_ctx_set_resume(struct tlsrec_ctx *ctx, enum tlsrec_resume mode)
 	return 0;
 }
 
+int tlsrec_ctx_set_session_lifetime(struct tlsrec_ctx *ctx, int seconds)
+{
+	tr_error_clear(&ctx->err);
+	if (seconds < 1 || seconds > LIFETIME_MAX)
+		return tr_fail(&ctx->err, TLSREC_ERROR_LOCAL,
+			       "sessions cannot be resumed for %d seconds: choose 1 to %d, or "
+			       "switch resumption off", seconds, LIFETIME_MAX);
+	ctx->session_lifetime = seconds;
+	SSL_CTX_set_timeout(ctx->ssl, seconds);
+	return 0;
+}
+
+/*
+ * A saved session: a magic number with the version of the format, a length in four bytes and as
+ * many of evidence, then OpenSSL's form of the session, to the end.
+ */
+static const unsigned char magic[8] = "TLSRECs\1";
+
+static int der_len(const SSL_SESSION *session)
+{
+	return session && tr_evidence_of(session) ? i2d_SSL_SESSION(session, NULL) : 0;
+}
+
 unsigned char *tlsrec_conn_session(struct tlsrec_conn *conn, size_t *len)
 {
-	unsigned char *data;
+	unsigned char *evidence;
+	unsigned char *data = NULL;
 	unsigned char *p;
-	int n = conn->session ? i2d_SSL_SESSION(conn->session, NULL) : 0;
+	int n = der_len(conn->session);
+	size_t m;
 
 	*len = 0;
-	data = n > 0 ? malloc((size_t)n) : NULL;
-	if (!data)
-		return NULL;
-	p = data;
-	*len = (size_t)i2d_SSL_SESSION(conn->session, &p);
+	evidence = n > 0 ? tr_evidence_encode(tr_evidence_of(conn->session), &m) : NULL;
+	if (evidence)
+		data = malloc(sizeof(magic) + 4 + m + (size_t)n);
+	if (data) {
+		memcpy(data, magic, sizeof(magic));
+		p = data + sizeof(magic);
+		for (int shift = 24; shift >= 0; shift -= 8)
+			*p++ = (unsigned char)(m >> shift);
+		memcpy(p, evidence, m);
+		p += m;
+		i2d_SSL_SESSION(conn->session, &p);
+		*len = (size_t)(p - data);
+	}
+	free(evidence);
 	return data;
+}
+
+static SSL_SESSION *parse(const unsigned char *data, size_t len)
+{
+	const unsigned char *p = data + sizeof(magic);
+	const unsigned char *end = data + len;
+	SSL_SESSION *session = NULL;
+	const unsigned char *der;
+	size_t m;
+
+	if (len < sizeof(magic) + 4 || len > SESSION_MAX || memcmp(data, magic, sizeof(magic)))
+		return NULL;
+	m = (size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3];
+	p += 4;
+	if (m > (size_t)(end - p))
+		return NULL;
+	der = p + m;
+	session = d2i_SSL_SESSION(NULL, &der, (long)(end - der));
+	if (session && der == end && tr_evidence_decode(session, p, m))
+		return session;
+	SSL_SESSION_free(session);
+	return NULL;
 }
 
 int tlsrec_conn_set_session(struct tlsrec_conn *conn, const unsigned char *data, size_t len)
 {
-	SSL_SESSION *session = d2i_SSL_SESSION(NULL, &data, (long)len);
-	const char *why;
+	char why[TR_WHY_LEN];
+	SSL_SESSION *session;
 
+	if (conn->ctx->server || conn->state != TR_NEW)
+		return tr_fail(&conn->err, TLSREC_ERROR_LOCAL,
+			       "only a client resumes a saved session, and only with its first step");
+	session = parse(data, len);
+	ERR_clear_error();
 	if (!session)
-		return tr_fail_openssl(&conn->err, TLSREC_ERROR_LOCAL,
-				       "these %zu bytes are no saved session", len);
-	why = unfit(conn, session);
-	if (why) {
+		return tr_fail(&conn->err, TLSREC_ERROR_LOCAL,
+			       "these %zu bytes are no session that this library saved, or not all "
+			       "of it", len);
+	if (!fits(conn, session, why)) {
 		SSL_SESSION_free(session);
 		return tr_fail(&conn->err, TLSREC_ERROR_LOCAL,
 			       "the saved session cannot be used with %s: %s", tr_peer_name(conn),
 			       why);
 	}
+	/* It is judged again when it is offered. */
+	tr_evidence_dismiss(conn);
 	SSL_SESSION_free(conn->session);
 	conn->session = session;
 	return 0;

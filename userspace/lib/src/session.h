@@ -24,9 +24,12 @@ struct tr_session_cache {
 };
 
 void tr_session_init(struct tlsrec_ctx *ctx);
-void tr_session_cache_clear(struct tr_session_cache *cache);
+void tr_session_clear(struct tlsrec_ctx *ctx);
 
 /* Client, before the first message: offers a session if there is a fitting one. */
 void tr_session_offer(struct tlsrec_conn *conn);
+
+/* Client, after the last: what sessions of this connection will carry, which come later. */
+void tr_session_keep(struct tlsrec_conn *conn);
 
 #endif

@@ -97,15 +97,14 @@ static void emit_cert(struct tlsrec_conn *conn, X509 *cert, int depth)
 	tr_cert_clear(&words);
 }
 
-/* Takes the place of X509_verify_cert() in a handshake: 1 to go on. */
-static int verify_chain(X509_STORE_CTX *store, void *arg)
+/* Looks at everything and says what is wrong with it, in the connection's verdict. */
+static void judge(struct tlsrec_conn *conn, X509_STORE_CTX *store)
 {
-	struct tlsrec_ctx *ctx = arg;
-	struct tlsrec_conn *conn = conn_of(store);
 	struct tr_verdict *verdict = &conn->verdict;
 	STACK_OF(X509) *chain;
 	int code = X509_V_OK;
 
+	*verdict = (struct tr_verdict){ 0 };
 	X509_STORE_CTX_set_verify_cb(store, collect);
 	/* collect() lets every error pass: what still fails has no certificate to blame. */
 	if (X509_verify_cert(store) <= 0)
@@ -117,18 +116,50 @@ static int verify_chain(X509_STORE_CTX *store, void *arg)
 		code = verdict->problems[0].code;
 	verdict->checked = true;
 	tr_reason_chain(conn, chain, code, verdict->reason);
-	for (int i = sk_X509_num(chain) - 1; i >= 0; i--)
-		emit_cert(conn, sk_X509_value(chain, i), i);
 	X509_STORE_CTX_set_error(store, code);
-	verdict->refused = code != X509_V_OK && ctx->verify != TLSREC_VERIFY_NONE;
-	return !verdict->refused;
+	verdict->refused = code != X509_V_OK && conn->ctx->verify != TLSREC_VERIFY_NONE;
 }
 
-bool tr_verify_host(const struct tlsrec_conn *conn, X509 *cert)
+/* Takes the place of X509_verify_cert() in a handshake: 1 to go on. */
+static int verify_chain(X509_STORE_CTX *store, void *arg)
 {
-	if (conn->ctx->verify == TLSREC_VERIFY_NONE || !conn->host)
-		return true;
-	return cert && tr_host_matches(conn->host, conn->host_is_address, cert);
+	struct tlsrec_conn *conn = conn_of(store);
+	STACK_OF(X509) *chain;
+
+	(void)arg;
+	judge(conn, store);
+	chain = X509_STORE_CTX_get0_chain(store);
+	for (int i = sk_X509_num(chain) - 1; i >= 0; i--)
+		emit_cert(conn, sk_X509_value(chain, i), i);
+	return !conn->verdict.refused;
+}
+
+/* What OpenSSL asks of a handshake's certificates is asked of these. */
+static bool ask_as_in_handshake(const struct tlsrec_conn *conn, X509_STORE_CTX *store)
+{
+	X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(store);
+	const char *purpose = conn->ctx->server ? "ssl_client" : "ssl_server";
+
+	X509_VERIFY_PARAM_set_auth_level(param, SSL_get_security_level(conn->ssl));
+	return X509_STORE_CTX_set_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx(),
+					  conn->ssl) &&
+	       X509_STORE_CTX_set_default(store, purpose) &&
+	       X509_VERIFY_PARAM_set1(param, SSL_get0_param(conn->ssl));
+}
+
+STACK_OF(X509) *tr_verify_again(struct tlsrec_conn *conn, X509 *cert, STACK_OF(X509) *issuers)
+{
+	X509_STORE_CTX *store = X509_STORE_CTX_new();
+	X509_STORE *roots = SSL_CTX_get_cert_store(conn->ctx->ssl);
+	STACK_OF(X509) *chain = NULL;
+
+	if (store && X509_STORE_CTX_init(store, roots, cert, issuers) &&
+	    ask_as_in_handshake(conn, store)) {
+		judge(conn, store);
+		chain = X509_STORE_CTX_get1_chain(store);
+	}
+	X509_STORE_CTX_free(store);
+	return chain;
 }
 
 static void apply_mode(struct tlsrec_ctx *ctx)

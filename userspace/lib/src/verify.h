@@ -19,6 +19,7 @@ struct tr_verdict {
 	int count;
 	bool checked;		/* a chain was looked at */
 	bool refused;		/* and it ended the handshake */
+	bool of_session;	/* it was what a session carries */
 	char reason[TR_REASON_LEN];	/* "" when all is well */
 };
 
@@ -28,9 +29,10 @@ void tr_verify_init(struct tlsrec_ctx *ctx);
 bool tr_verify_key_too_small(const struct tlsrec_ctx *ctx, const X509 *cert);
 
 /*
- * Client: whether the certificate is for this connection's host; true when nothing has to be
- * verified. For sessions, whose certificate is not shown again.
+ * The verdict on a certificate that was shown when a session began, by today's settings, as if it
+ * was shown now; issuers were sent along. Returns the chain for the OCSP response, NULL when out
+ * of memory.
  */
-bool tr_verify_host(const struct tlsrec_conn *conn, X509 *cert);
+STACK_OF(X509) *tr_verify_again(struct tlsrec_conn *conn, X509 *cert, STACK_OF(X509) *issuers);
 
 #endif
