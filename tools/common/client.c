@@ -2,13 +2,12 @@
 #include "client.h"
 
 #include "address.h"
+#include "secret.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -247,23 +246,23 @@ struct tlsrec_ctx *client_context(const struct client_options *o)
 /* A file that is not there yet is where the first session will go. */
 static bool load_session(const char *path, struct tlsrec_conn *conn)
 {
-	unsigned char buf[65536];
-	ssize_t n;
-	int fd;
+	unsigned char *data;
+	const char *wrong;
+	size_t len;
 
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 && errno == ENOENT)
+	if (access(path, F_OK) && errno == ENOENT)
 		return true;
-	n = fd < 0 ? -1 : read(fd, buf, sizeof(buf));
-	if (n < 0)
-		say("cannot read the session in %s: %s.", path, strerror(errno));
-	if (fd >= 0)
-		close(fd);
+	wrong = secret_read(path, &data, &len);
+	if (wrong) {
+		say("cannot read the session in %s: %s.", path, wrong);
+		return false;
+	}
 	/* One that is stale or for another host only costs a full handshake. */
-	if (n > 0 && tlsrec_conn_set_session(conn, buf, (size_t)n))
+	if (len && tlsrec_conn_set_session(conn, data, len))
 		say("the session in %s is not used: %s", path, tlsrec_conn_error(conn));
-	explicit_bzero(buf, sizeof(buf));
-	return n >= 0;
+	explicit_bzero(data, len);
+	free(data);
+	return true;
 }
 
 int client_dial(const struct client_options *o, char *address, size_t size)
@@ -295,22 +294,18 @@ err_free:
 bool client_save_session(const struct client_options *o, struct tlsrec_conn *conn)
 {
 	unsigned char *data;
-	bool saved;
+	const char *wrong;
 	size_t len;
-	int fd;
 
 	data = o->session_file ? tlsrec_conn_session(conn, &len) : NULL;
 	if (!data)
 		return true;
-	fd = open(o->session_file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	saved = fd >= 0 && write(fd, data, len) == (ssize_t)len;
-	if (fd >= 0 && close(fd))
-		saved = false;
-	if (!saved)
-		say("cannot keep the session in %s: %s.", o->session_file, strerror(errno));
+	wrong = secret_write(o->session_file, data, len);
+	if (wrong)
+		say("cannot keep the session in %s: %s.", o->session_file, wrong);
 	explicit_bzero(data, len);
 	free(data);
-	return saved;
+	return !wrong;
 }
 
 /* The exit status for a connection that failed. */
