@@ -64,10 +64,21 @@ static int connect_within(int fd, const struct sockaddr *sa, socklen_t len, int 
 	return err;
 }
 
+/* The attempts that failed, in one sentence; of very many the last ones are left out. */
+static void note_failure(char *why, size_t size, const char *peer, int err)
+{
+	size_t len = strlen(why);
+	int n = snprintf(why + len, size - len, "%s%s: %s", len ? "; " : "", peer, strerror(err));
+
+	if (n < 0 || (size_t)n >= size - len)
+		why[len] = '\0';
+}
+
 int tcp_connect(const struct endpoint *ep, int family, int timeout_ms, char *peer, size_t peer_size)
 {
 	struct addrinfo hints = { .ai_family = family, .ai_socktype = SOCK_STREAM };
 	struct addrinfo *list, *ai;
+	char why[1024] = "";
 	int err, fd = -1;
 
 	err = getaddrinfo(ep->host, ep->port, &hints, &list);
@@ -83,11 +94,13 @@ int tcp_connect(const struct endpoint *ep, int family, int timeout_ms, char *pee
 			     : connect_within(fd, ai->ai_addr, ai->ai_addrlen, timeout_ms);
 		if (!err)
 			break;
-		say("cannot connect to %s: %s.", peer, strerror(err));
+		note_failure(why, sizeof(why), peer, err);
 		if (fd >= 0)
 			close(fd);
 		fd = -1;
 	}
 	freeaddrinfo(list);
+	if (fd < 0)
+		say("cannot connect to %s.", why);
 	return fd;
 }
