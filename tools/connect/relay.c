@@ -331,7 +331,7 @@ static void look_in(struct relay *r)
 		end(r, STATUS_OK);
 		break;
 	case TLSREC_CONTROL_EOF:
-		say("the connection ended without close_notify: what arrived may not be all there was.");
+		say("%s", tlsrec_conn_error(r->conn));
 		end(r, STATUS_TRUNCATED);
 		break;
 	case TLSREC_CONTROL_ERROR:
@@ -386,8 +386,8 @@ static void wait_for_ends(struct relay *r)
 }
 
 /*
- * A server that is told close_notify takes what it got for everything. Not waited for: where the socket has no room, there
- * is more that the server did not read.
+ * A server that is told close_notify takes what it got for everything. Not waited for: where the socket has no
+ * room, there is more that the server did not read.
  */
 static void last_word(const struct relay *r)
 {

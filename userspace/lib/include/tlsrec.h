@@ -15,6 +15,8 @@
  *	write(fd, "GET / HTTP/1.0\r\n\r\n", 18);
  *	while ((n = tlsrec_recv(conn, buf, sizeof(buf), 0)) > 0)
  *		fwrite(buf, 1, n, stdout);
+ *	if (n < 0)
+ *		errx(1, "%s", tlsrec_conn_error(conn));
  *	tlsrec_conn_free(conn);
  *
  * The connection object may be freed as soon as the handshake is over, and the socket goes on. But
@@ -438,21 +440,30 @@ enum tlsrec_control {
 	TLSREC_CONTROL_DATA,		/* application data is next: read it */
 	TLSREC_CONTROL_HANDLED,		/* a ticket (kept as session), a key update or a warning */
 	TLSREC_CONTROL_CLOSED,		/* close_notify: the peer will send nothing more */
-	TLSREC_CONTROL_EOF,		/* the peer closed TCP without close_notify */
+	TLSREC_CONTROL_EOF,		/* the peer closed TCP without close_notify: anybody on the
+					   way can do that, so what came may not be all there was */
 };
 
 /*
  * Takes at most one control record from the socket (after read() failed with EIO, say) and
- * does what TLS wants done with it. Never blocks.
+ * does what TLS wants done with it. Never blocks: an answer for which the socket has no room goes
+ * out with one of the next calls, an alert that ends the connection is left out.
  */
 TLSREC_API enum tlsrec_control tlsrec_control(struct tlsrec_conn *conn);
 
 /*
  * Like recv(2) on the socket, with control records dealt with out of sight. flags: MSG_DONTWAIT,
- * MSG_WAITALL, no others. Returns 0 at the end; tlsrec_conn_closed() says whether it was a clean
- * one. errno besides recv's own: EPROTO (fatal alert, or a message that must not come),
- * EKEYEXPIRED (the peer updated its key, and the kernel did not take the next one);
- * tlsrec_conn_error() has the sentence.
+ * MSG_WAITALL, no others. Returns 0 after the peer's close_notify, and only then. errno besides
+ * recv's own:
+ *
+ * ECONNRESET	also when the stream ended without close_notify: it may have been cut off
+ * EPROTO	fatal alert, or a message that must not come, or more than 256 records in a row
+ *		without data (tickets, key updates, warnings; 4 more are allowed with each second)
+ * EKEYEXPIRED	the peer updated its key, and the kernel did not take the next one
+ * EINTR	also from a call that does not wait, after some records without data: there may be
+ *		more, so call again, now or after other work, and do not wait for the socket first
+ *
+ * tlsrec_conn_error() has the sentence, except for EINTR and EAGAIN.
  */
 TLSREC_API ssize_t tlsrec_recv(struct tlsrec_conn *conn, void *buf, size_t len, int flags);
 

@@ -4,10 +4,13 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <time.h>
 
 #include <openssl/err.h>
 
 #include "conn.h"
+#include "socket.h"
 
 enum {
 	MESSAGE_HEADER = 4,		/* HandshakeType and uint24 length */
@@ -17,11 +20,15 @@ enum {
 	NEW_SESSION_TICKET = 4,
 	WARNING = 1,
 	FATAL = 2,
+	/* Records in a row that carry no data: so many at once, and so many a second. */
+	ALLOWANCE = 256,
+	ALLOWANCE_PER_S = 4,
 };
 
+/* Without room the end of the connection has to say it. */
 static enum tlsrec_control refuse(struct tlsrec_conn *conn, int alert, int err, const char *what)
 {
-	tlsrec_send_alert(conn->wire.fd, FATAL, alert);
+	tr_send_alert(conn->wire.fd, FATAL, alert, MSG_DONTWAIT);
 	tr_fail(&conn->err, TLSREC_ERROR_PROTOCOL, "%s %s", tr_peer_name(conn), what);
 	errno = err;
 	return TLSREC_CONTROL_ERROR;
@@ -132,7 +139,8 @@ static enum tlsrec_control take_message(struct tlsrec_conn *conn, size_t behind)
 	if (version13 && type == TR_KEY_UPDATE)
 		return take_key_update(conn, behind);
 	if (!version13 && type == (server ? CLIENT_HELLO : HELLO_REQUEST)) {
-		tlsrec_send_alert(conn->wire.fd, WARNING, SSL_AD_NO_RENEGOTIATION);
+		conn->control.answer_owed = true;
+		tr_control_answer(conn);
 		return TLSREC_CONTROL_HANDLED;
 	}
 	return refuse(conn, SSL_AD_UNEXPECTED_MESSAGE, EPROTO,
@@ -194,6 +202,39 @@ static enum tlsrec_control take_handshake_bytes(struct tlsrec_conn *conn, const 
 		}
 	}
 	return result;
+}
+
+void tr_control_answer(struct tlsrec_conn *conn)
+{
+	if (!conn->control.answer_owed)
+		return;
+	/* What cannot be sent at all any more is not owed either. */
+	conn->control.answer_owed = tr_send_alert(conn->wire.fd, WARNING, SSL_AD_NO_RENEGOTIATION,
+						  MSG_DONTWAIT) && errno == EAGAIN;
+}
+
+/*
+ * By time and not only by number, for a program that reads with read() has data that is not seen here, and one
+ * that only writes gets nothing but requests for key updates.
+ */
+bool tr_control_allowed(struct tlsrec_conn *conn)
+{
+	struct tr_control *control = &conn->control;
+	struct timespec now;
+	int64_t left;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	left = ALLOWANCE - (int64_t)control->spent + (now.tv_sec - control->spent_since) * ALLOWANCE_PER_S;
+	if (!control->spent || left > ALLOWANCE)
+		left = ALLOWANCE;
+	if (left <= 0) {
+		refuse(conn, SSL_AD_UNEXPECTED_MESSAGE, EPROTO,
+		       "sends one record after the other without data in them");
+		return false;
+	}
+	control->spent = (unsigned int)(ALLOWANCE - left + 1);
+	control->spent_since = now.tv_sec;
+	return true;
 }
 
 enum tlsrec_control tr_control_take(struct tlsrec_conn *conn, uint8_t type, const uint8_t *data,

@@ -19,6 +19,10 @@ struct tr_control {
 	uint8_t alert[2];
 	size_t alert_len;
 	bool closed;		/* close_notify has come */
+	bool answer_owed;	/* no_renegotiation, for which there was no room */
+	/* Records without data: how many of those that are allowed, and as of when, in seconds. */
+	unsigned int spent;
+	int64_t spent_since;
 };
 
 /*
@@ -27,6 +31,15 @@ struct tr_control {
  */
 enum tlsrec_control tr_control_take(struct tlsrec_conn *conn, uint8_t type, const uint8_t *data,
 				    size_t len);
+
+/* Gives the answer that is owed, if there is room for it. */
+void tr_control_answer(struct tlsrec_conn *conn);
+
+/*
+ * Before each record without data is taken: whether the peer may still send one, or has lived on them for too
+ * long, which ends the connection with a sentence and errno. Data in between sets spent to 0.
+ */
+bool tr_control_allowed(struct tlsrec_conn *conn);
 
 void tr_control_clear(struct tr_control *control);
 
