@@ -59,20 +59,28 @@ err_conn:
 	return NULL;
 }
 
-void tlsrec_conn_free(struct tlsrec_conn *conn)
+static void free_ssl(struct tlsrec_conn *conn)
 {
-	if (!conn)
-		return;
 	/* Otherwise OpenSSL takes the connection for broken off and forgets its session. */
 	if (conn->ssl && conn->state == TR_OVER)
 		SSL_set_shutdown(conn->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 	SSL_free(conn->ssl);
-	SSL_SESSION_free(conn->session);
+	conn->ssl = NULL;
+}
+
+void tlsrec_conn_free(struct tlsrec_conn *conn)
+{
+	if (!conn)
+		return;
+	free_ssl(conn);
+	free(conn->chain);
+	tr_session_forget(conn);
 	tr_evidence_release(conn->evidence);
 	tr_control_clear(&conn->control);
 	tr_info_clear(&conn->info);
 	tr_watch_clear(&conn->watch);
 	tlsrec_ctx_free(conn->ctx);
+	tr_error_free(&conn->err);
 	free(conn->host);
 	free(conn->sni);
 	OPENSSL_cleanse(&conn->keys, sizeof(conn->keys));
@@ -81,7 +89,7 @@ void tlsrec_conn_free(struct tlsrec_conn *conn)
 
 const char *tlsrec_conn_error(const struct tlsrec_conn *conn)
 {
-	return conn->err.text;
+	return tr_error_text(&conn->err);
 }
 
 enum tlsrec_error_kind tlsrec_conn_error_kind(const struct tlsrec_conn *conn)
@@ -158,7 +166,7 @@ static int start(struct tlsrec_conn *conn)
 	if (tr_trust_check(conn->ctx, &conn->err))
 		return -1;
 	if (conn->ctx->ulp && conn->ctx->unfit.kind) {
-		conn->err = conn->ctx->unfit;
+		tr_error_copy(&conn->err, &conn->ctx->unfit);
 		return -1;
 	}
 	if (!conn->ctx->server && start_client(conn))
@@ -192,6 +200,63 @@ static void wipe_keys(struct tlsrec_conn *conn)
 	OPENSSL_cleanse(conn->keys.rx.key, sizeof(conn->keys.rx.key));
 }
 
+/* A saved session or a ticket has only the leaf itself. */
+static STACK_OF(X509) *sent_chain(const struct tlsrec_conn *conn)
+{
+	SSL_SESSION *session = SSL_session_reused(conn->ssl) ? SSL_get_session(conn->ssl) : NULL;
+	const struct tr_evidence *evidence = session ? tr_evidence_of(session) : NULL;
+
+	return evidence ? evidence->issuers : SSL_get_peer_cert_chain(conn->ssl);
+}
+
+/* One certificate after the other, DER; OpenSSL's own form takes ten times as much. */
+static void keep_chain(struct tlsrec_conn *conn)
+{
+	X509 *leaf = SSL_get0_peer_certificate(conn->ssl);
+	STACK_OF(X509) *chain = sent_chain(conn);
+	unsigned char *end;
+
+	free(conn->chain);
+	conn->chain = NULL;
+	conn->chain_len = 0;
+	if (!leaf)
+		return;
+	for (int i = -1; i < sk_X509_num(chain); i++) {
+		X509 *cert = i < 0 ? leaf : sk_X509_value(chain, i);
+		int len = i2d_X509(cert, NULL);
+
+		/* OpenSSL has the leaf in the chain on clients, and not on servers. */
+		if (len <= 0 || (i >= 0 && !X509_cmp(cert, leaf)))
+			continue;
+		end = realloc(conn->chain, conn->chain_len + (size_t)len);
+		if (!end)
+			return;
+		conn->chain = end;
+		end += conn->chain_len;
+		i2d_X509(cert, &end);
+		conn->chain_len += (size_t)len;
+	}
+}
+
+/*
+ * What OpenSSL keeps of a handshake is fifty times what is still of use: only a client of TLS 1.3 that wants sessions
+ * goes on with it, for only OpenSSL makes sessions of tickets.
+ */
+static void let_go(struct tlsrec_conn *conn)
+{
+	if (!conn->ssl)
+		return;
+	if (conn->state == TR_OVER && tr_session_may_come(conn)) {
+		SSL_free_buffers(conn->ssl);
+		return;
+	}
+	tr_session_settle(conn);
+	keep_chain(conn);
+	tr_evidence_release(conn->evidence);
+	conn->evidence = NULL;
+	free_ssl(conn);
+}
+
 static int finish(struct tlsrec_conn *conn)
 {
 	if (check_resumed(conn) || tr_keys_derive(conn) || tr_install_keys(conn))
@@ -202,6 +267,7 @@ static int finish(struct tlsrec_conn *conn)
 		wipe_keys(conn);
 	conn->state = TR_OVER;
 	tr_info_update(conn);
+	let_go(conn);
 	return 0;
 }
 
@@ -211,6 +277,7 @@ static enum tlsrec_status fail(struct tlsrec_conn *conn)
 	tr_evidence_dismiss(conn);
 	tr_info_update(conn);
 	tr_watch_clear(&conn->watch);
+	let_go(conn);
 	ERR_clear_error();
 	return TLSREC_ERROR;
 }
@@ -298,40 +365,27 @@ enum tlsrec_status tlsrec_handshake(struct tlsrec_conn *conn, int timeout_ms)
 	return status;
 }
 
-static void write_chain(BIO *bio, X509 *leaf, STACK_OF(X509) *chain)
-{
-	PEM_write_bio_X509(bio, leaf);
-	for (int i = 0; i < sk_X509_num(chain); i++) {
-		X509 *cert = sk_X509_value(chain, i);
-
-		/* OpenSSL has the leaf in the chain on clients, and not on servers. */
-		if (X509_cmp(cert, leaf))
-			PEM_write_bio_X509(bio, cert);
-	}
-}
-
-/* A saved session or a ticket has only the leaf itself. */
-static STACK_OF(X509) *sent_chain(const struct tlsrec_conn *conn)
-{
-	SSL_SESSION *session = SSL_session_reused(conn->ssl) ? SSL_get_session(conn->ssl) : NULL;
-	const struct tr_evidence *evidence = session ? tr_evidence_of(session) : NULL;
-
-	return evidence ? evidence->issuers : SSL_get_peer_cert_chain(conn->ssl);
-}
-
 char *tlsrec_conn_peer_pem(struct tlsrec_conn *conn)
 {
-	X509 *leaf = SSL_get0_peer_certificate(conn->ssl);
-	BIO *bio = leaf ? BIO_new(BIO_s_mem()) : NULL;
+	const unsigned char *p;
 	char *text = NULL;
+	X509 *cert;
 	char *data;
+	BIO *bio;
 	long len;
 
+	if (conn->ssl)
+		keep_chain(conn);
+	bio = conn->chain ? BIO_new(BIO_s_mem()) : NULL;
 	if (!bio)
 		return NULL;
-	write_chain(bio, leaf, sent_chain(conn));
+	for (p = conn->chain; p < conn->chain + conn->chain_len; X509_free(cert)) {
+		cert = d2i_X509(NULL, &p, conn->chain + conn->chain_len - p);
+		if (!cert || !PEM_write_bio_X509(bio, cert))
+			break;
+	}
 	len = BIO_get_mem_data(bio, &data);
-	if (len > 0)
+	if (len > 0 && p == conn->chain + conn->chain_len)
 		text = strndup(data, (size_t)len);
 	BIO_free(bio);
 	return text;

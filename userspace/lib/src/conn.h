@@ -23,7 +23,7 @@ enum tr_state {
 
 struct tlsrec_conn {
 	struct tlsrec_ctx *ctx;
-	SSL *ssl;
+	SSL *ssl;		/* NULL once nothing needs it any more */
 	enum tr_state state;
 	void *data;
 	struct tr_error err;
@@ -40,6 +40,10 @@ struct tlsrec_conn {
 	struct tr_keys keys;
 	struct tr_evidence *evidence; /* of this handshake, if it is a full one */
 	SSL_SESSION *session; /* newest one for later, or before the first step the one to offer */
+	unsigned char *saved; /* or this: see tr_session_settle() */
+	size_t saved_len;
+	unsigned char *chain;	/* what the peer showed, without ssl: see keep_chain() */
+	size_t chain_len;
 	struct tr_control control;
 	struct tr_update update;
 	struct tr_info info;

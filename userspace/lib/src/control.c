@@ -80,6 +80,7 @@ static int feed(struct tlsrec_conn *conn, const uint8_t *record, size_t len)
 	conn->wire.feed_len = len;
 	ERR_clear_error();
 	n = SSL_read(conn->ssl, &byte, sizeof(byte));
+	SSL_free_buffers(conn->ssl);
 	if (n < 0 && SSL_get_error(conn->ssl, n) == SSL_ERROR_WANT_READ && !conn->wire.feed_len)
 		return 0;
 	return -1;
@@ -91,9 +92,13 @@ static int feed(struct tlsrec_conn *conn, const uint8_t *record, size_t len)
  */
 static enum tlsrec_control take_ticket(struct tlsrec_conn *conn, const uint8_t *data, size_t len)
 {
-	uint8_t *record = malloc(TR_RECORD_MAX);
-	bool ok = record;
+	uint8_t *record;
+	bool ok;
 
+	if (!tr_session_may_come(conn))
+		return TLSREC_CONTROL_HANDLED;
+	record = malloc(TR_RECORD_MAX);
+	ok = record;
 	while (ok && len) {
 		size_t part = len < TR_PLAIN_MAX ? len : TR_PLAIN_MAX;
 		ssize_t n = tr_seal(conn->keys.version, &conn->keys.fed, TR_HANDSHAKE, data, part,

@@ -119,6 +119,9 @@ void tlsrec_ctx_free(struct tlsrec_ctx *ctx)
 	SSL_CTX_free(ctx->ssl);
 	BIO_meth_free(ctx->bio_method);
 	pthread_mutex_destroy(&ctx->lock);
+	tr_error_free(&ctx->err);
+	tr_error_free(&ctx->warning);
+	tr_error_free(&ctx->unfit);
 	free(ctx->alpn);
 	free(ctx->suites);
 	free(ctx->ulp);
@@ -127,12 +130,12 @@ void tlsrec_ctx_free(struct tlsrec_ctx *ctx)
 
 const char *tlsrec_ctx_error(const struct tlsrec_ctx *ctx)
 {
-	return ctx->err.text;
+	return tr_error_text(&ctx->err);
 }
 
 const char *tlsrec_ctx_warning(const struct tlsrec_ctx *ctx)
 {
-	return ctx->warning.text;
+	return tr_error_text(&ctx->warning);
 }
 
 int tlsrec_ctx_set_ulp(struct tlsrec_ctx *ctx, const char *name)
@@ -168,7 +171,7 @@ int tlsrec_ctx_probe(struct tlsrec_ctx *ctx)
 	unfit = tr_suites_settle(ctx);
 	pthread_mutex_unlock(&ctx->lock);
 	if (unfit)
-		ctx->err = ctx->unfit;
+		tr_error_copy(&ctx->err, &ctx->unfit);
 	return unfit;
 }
 

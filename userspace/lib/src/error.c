@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <openssl/err.h>
@@ -15,11 +16,37 @@ void tr_printable(char *text)
 			*text = '?';
 }
 
-static void vfail(struct tr_error *err, enum tlsrec_error_kind kind, const char *fmt, va_list ap)
+enum { SENTENCE_MAX = 1024 };
+
+/* A reason is added to the sentence behind a colon. */
+static void vfail(struct tr_error *err, enum tlsrec_error_kind kind, const char *reason, const char *fmt, va_list ap)
 {
+	size_t used;
+
 	err->kind = kind;
-	vsnprintf(err->text, sizeof(err->text), fmt, ap);
+	if (!err->text)
+		err->text = malloc(SENTENCE_MAX);
+	if (!err->text)
+		return;
+	vsnprintf(err->text, SENTENCE_MAX, fmt, ap);
 	tr_printable(err->text);
+	used = strlen(err->text);
+	if (reason)
+		snprintf(err->text + used, SENTENCE_MAX - used, ": %s", reason);
+}
+
+const char *tr_error_text(const struct tr_error *err)
+{
+	if (err->text)
+		return err->text;
+	return err->kind == TLSREC_ERROR_NONE ? "" : "out of memory";
+}
+
+void tr_error_copy(struct tr_error *to, const struct tr_error *from)
+{
+	tr_error_clear(to);
+	if (from->kind != TLSREC_ERROR_NONE)
+		tr_fail(to, from->kind, "%s", tr_error_text(from));
 }
 
 int tr_fail(struct tr_error *err, enum tlsrec_error_kind kind, const char *fmt, ...)
@@ -29,7 +56,7 @@ int tr_fail(struct tr_error *err, enum tlsrec_error_kind kind, const char *fmt, 
 	if (err->kind != TLSREC_ERROR_NONE)
 		return -1;
 	va_start(ap, fmt);
-	vfail(err, kind, fmt, ap);
+	vfail(err, kind, NULL, fmt, ap);
 	va_end(ap);
 	return -1;
 }
@@ -51,15 +78,12 @@ static const char *openssl_reason(void)
 int tr_fail_openssl(struct tr_error *err, enum tlsrec_error_kind kind, const char *fmt, ...)
 {
 	va_list ap;
-	size_t used;
 
 	if (err->kind != TLSREC_ERROR_NONE)
 		return -1;
 	va_start(ap, fmt);
-	vfail(err, kind, fmt, ap);
+	vfail(err, kind, openssl_reason(), fmt, ap);
 	va_end(ap);
-	used = strlen(err->text);
-	snprintf(err->text + used, sizeof(err->text) - used, ": %s", openssl_reason());
 	ERR_clear_error();
 	return -1;
 }
@@ -67,6 +91,13 @@ int tr_fail_openssl(struct tr_error *err, enum tlsrec_error_kind kind, const cha
 void tr_error_clear(struct tr_error *err)
 {
 	err->kind = TLSREC_ERROR_NONE;
-	err->text[0] = '\0';
+	if (err->text)
+		*err->text = '\0';
 	ERR_clear_error();
+}
+
+void tr_error_free(struct tr_error *err)
+{
+	free(err->text);
+	err->text = NULL;
 }

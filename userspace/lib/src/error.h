@@ -5,10 +5,17 @@
 
 #include "tlsrec.h"
 
+/*
+ * Zeroed to begin with. Most objects never fail, so the sentence takes no room in them; once there is one, its
+ * place stays, for programs may keep a pointer to it.
+ */
 struct tr_error {
 	enum tlsrec_error_kind kind;
-	char text[1024];
+	char *text;
 };
+
+/* The sentence; "" when there is none. */
+const char *tr_error_text(const struct tr_error *err);
 
 /* All return -1, for use in a return statement. The first failure of an object stays. */
 int tr_fail(struct tr_error *err, enum tlsrec_error_kind kind, const char *fmt, ...)
@@ -23,5 +30,11 @@ void tr_printable(char *text);
 
 /* Forgets the failure and empties OpenSSL's error queue. */
 void tr_error_clear(struct tr_error *err);
+
+/* In place of what to says. */
+void tr_error_copy(struct tr_error *to, const struct tr_error *from);
+
+/* At the end of the object. */
+void tr_error_free(struct tr_error *err);
 
 #endif

@@ -2,6 +2,7 @@
 #include "info.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "conn.h"
@@ -98,23 +99,31 @@ static void fill_group(struct tlsrec_conn *conn, const SSL_CIPHER *cipher)
 		snprintf(info->group, sizeof(info->group), "%s", name ? name : "");
 }
 
+/* Most connections have none. Out of memory, none is shown. */
+static const char *keep_name(char **kept, const char *name, size_t len)
+{
+	free(*kept);
+	*kept = name ? strndup(name, len) : NULL;
+	if (!*kept)
+		return "";
+	tr_printable(*kept);
+	return *kept;
+}
+
 static void fill_alpn(struct tlsrec_conn *conn)
 {
 	const unsigned char *name;
 	unsigned int len;
 
 	SSL_get0_alpn_selected(conn->ssl, &name, &len);
-	snprintf(conn->info.alpn, sizeof(conn->info.alpn), "%.*s", (int)len,
-		 name ? (const char *)name : "");
-	tr_printable(conn->info.alpn);
+	conn->info.view.alpn = keep_name(&conn->info.alpn, (const char *)name, len);
 }
 
 static void fill_sni(struct tlsrec_conn *conn)
 {
 	const char *name = SSL_get_servername(conn->ssl, TLSEXT_NAMETYPE_host_name);
 
-	snprintf(conn->info.sni, sizeof(conn->info.sni), "%s", name ? name : "");
-	tr_printable(conn->info.sni);
+	conn->info.view.sni = keep_name(&conn->info.sni, name, name ? strlen(name) : 0);
 }
 
 static void fill_peer(struct tlsrec_conn *conn)
@@ -156,7 +165,7 @@ void tr_info_update(struct tlsrec_conn *conn)
 
 	*view = (struct tlsrec_info){
 		.version_name = "", .suite = "", .cipher = "", .kex = "", .signature = "",
-		.group = conn->info.group, .alpn = conn->info.alpn, .sni = conn->info.sni,
+		.group = conn->info.group, .alpn = "", .sni = "",
 		.verdict = conn->verdict.reason, .ulp = "",
 		.ocsp = conn->ocsp.verdict,
 		.ocsp_reason = *conn->ocsp.reason ? conn->ocsp.reason : "not asked for",
@@ -178,4 +187,6 @@ void tr_info_update(struct tlsrec_conn *conn)
 void tr_info_clear(struct tr_info *info)
 {
 	tr_cert_clear(&info->peer);
+	free(info->alpn);
+	free(info->sni);
 }

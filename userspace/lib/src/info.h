@@ -6,12 +6,12 @@
 #include "describe.h"
 #include "tlsrec.h"
 
-enum { TR_NAME_LEN = 256, TR_SHORT_LEN = 64 };
+enum { TR_SHORT_LEN = 64 };
 
 struct tr_info {
 	struct tlsrec_info view;
-	char alpn[TR_NAME_LEN];
-	char sni[TR_NAME_LEN];
+	char *alpn;	/* NULL: "" */
+	char *sni;
 	char group[TR_SHORT_LEN];
 	struct tr_cert peer;
 };

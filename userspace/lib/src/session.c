@@ -123,6 +123,14 @@ void tr_session_keep(struct tlsrec_conn *conn)
 		tr_evidence_attach(conn, SSL_get_session(conn->ssl));
 }
 
+bool tr_session_may_come(const struct tlsrec_conn *conn)
+{
+	const struct tlsrec_ctx *ctx = conn->ctx;
+
+	return conn->ssl && !ctx->server && ctx->resume != TLSREC_RESUME_OFF &&
+	       conn->keys.version == TLS1_3_VERSION;
+}
+
 /* A session of TLS 1.2 brings its cipher suite along; one of TLS 1.3 fits with others, too. */
 static bool suite_enabled(const struct tlsrec_conn *conn, const SSL_SESSION *session)
 {
@@ -235,16 +243,16 @@ static int der_len(const SSL_SESSION *session)
 	return session && tr_evidence_of(session) ? i2d_SSL_SESSION(session, NULL) : 0;
 }
 
-unsigned char *tlsrec_conn_session(struct tlsrec_conn *conn, size_t *len)
+static unsigned char *encode(SSL_SESSION *session, size_t *len)
 {
 	unsigned char *evidence;
 	unsigned char *data = NULL;
 	unsigned char *p;
-	int n = der_len(conn->session);
+	int n = der_len(session);
 	size_t m;
 
 	*len = 0;
-	evidence = n > 0 ? tr_evidence_encode(tr_evidence_of(conn->session), &m) : NULL;
+	evidence = n > 0 ? tr_evidence_encode(tr_evidence_of(session), &m) : NULL;
 	if (evidence)
 		data = malloc(sizeof(magic) + 4 + m + (size_t)n);
 	if (data) {
@@ -254,10 +262,53 @@ unsigned char *tlsrec_conn_session(struct tlsrec_conn *conn, size_t *len)
 			*p++ = (unsigned char)(m >> shift);
 		memcpy(p, evidence, m);
 		p += m;
-		i2d_SSL_SESSION(conn->session, &p);
+		i2d_SSL_SESSION(session, &p);
 		*len = (size_t)(p - data);
 	}
 	free(evidence);
+	return data;
+}
+
+static void forget_saved(struct tlsrec_conn *conn)
+{
+	if (conn->saved)
+		explicit_bzero(conn->saved, conn->saved_len);
+	free(conn->saved);
+	conn->saved = NULL;
+	conn->saved_len = 0;
+}
+
+void tr_session_settle(struct tlsrec_conn *conn)
+{
+	size_t len;
+	unsigned char *data = encode(conn->session, &len);
+
+	if (!data)
+		return;
+	forget_saved(conn);
+	conn->saved = data;
+	conn->saved_len = len;
+	SSL_SESSION_free(conn->session);
+	conn->session = NULL;
+}
+
+void tr_session_forget(struct tlsrec_conn *conn)
+{
+	forget_saved(conn);
+	SSL_SESSION_free(conn->session);
+	conn->session = NULL;
+}
+
+unsigned char *tlsrec_conn_session(struct tlsrec_conn *conn, size_t *len)
+{
+	unsigned char *data;
+
+	if (conn->session || !conn->saved)
+		return encode(conn->session, len);
+	data = malloc(conn->saved_len);
+	*len = data ? conn->saved_len : 0;
+	if (data)
+		memcpy(data, conn->saved, *len);
 	return data;
 }
 

@@ -3,6 +3,7 @@
 #ifndef TLSREC_SESSION_H
 #define TLSREC_SESSION_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <openssl/ssl.h>
@@ -31,5 +32,17 @@ void tr_session_offer(struct tlsrec_conn *conn);
 
 /* Client, after the last: what sessions of this connection will carry, which come later. */
 void tr_session_keep(struct tlsrec_conn *conn);
+
+/* Client, after the handshake: whether a ticket would make a session that somebody wants. */
+bool tr_session_may_come(const struct tlsrec_conn *conn);
+
+/*
+ * When no other one will come: the session is kept in the form it is saved in, for OpenSSL's has the certificates in
+ * it, parsed.
+ */
+void tr_session_settle(struct tlsrec_conn *conn);
+
+/* At the end of the connection. */
+void tr_session_forget(struct tlsrec_conn *conn);
 
 #endif

@@ -252,6 +252,7 @@ int tr_suites_settle(struct tlsrec_ctx *ctx)
 	can = carried(ctx);
 	if (can == ctx->enabled || !apply(ctx, can, &why))
 		return 0;
+	tr_error_free(&why);
 	return tr_fail(&ctx->unfit, TLSREC_ERROR_KERNEL,
 		       "the ULP \"%s\" on this kernel does not have the ciphers of \"%s\": allow "
 		       "AES-GCM, which it has, or load the kernel's module for the cipher", ctx->ulp,
