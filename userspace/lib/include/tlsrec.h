@@ -28,7 +28,8 @@
  * connection belongs to one thread at a time. Functions that return int return 0, or -1 after
  * putting a sentence (what failed, on what, what to do) into the object they were called on:
  * tlsrec_ctx_error() or tlsrec_conn_error(). Strings returned by the library are UTF-8, never
- * NULL unless said so, and live as long as the object they came from.
+ * NULL unless said so, and live as long as the object they came from. Those that may contain what
+ * a peer or a certificate says have passed tlsrec_clean(): they can be shown as they are.
  *
  * What the kernel can carry bounds what is negotiated: TLS 1.3, and TLS 1.2 with ECDHE, DHE or
  * RSA key exchange; AES-GCM, ChaCha20-Poly1305, AES-128-CCM and ARIA-GCM, as far as the kernel has
@@ -514,6 +515,19 @@ TLSREC_API int tlsrec_close_notify(int fd);
  * loopback connection to find out, since a ULP can only be set on a connected socket.
  */
 TLSREC_API int tlsrec_probe(const char *ulp, char *buf, size_t size);
+
+/*
+ * Bytes of a stranger as text that can be shown on a terminal, put into a log or into JSON: always
+ * valid UTF-8, in which every byte that is no UTF-8 is written \xNN, and every character that is
+ * not seen or moves others as \xNN, \uNNNN or \UNNNNNNNN: C0 and C1, DEL, line separators, marks
+ * of direction, those without width. So are the ASCII characters in `also`, for example the quotes
+ * that will stand around the text; "" for none. A backslash is only escaped if it is among them.
+ *
+ * Like snprintf(): writes at most size bytes, a terminating NUL included, and returns how long the
+ * whole text is. What is cut is cut between characters and not within an escape.
+ */
+TLSREC_API size_t tlsrec_clean(char *buf, size_t size, const void *data, size_t len,
+			       const char *also);
 
 /* "0.1.0 (OpenSSL 3.0.19 ...)". */
 TLSREC_API const char *tlsrec_version(void);

@@ -11,13 +11,16 @@
 #include <openssl/bn.h>
 #include <openssl/x509v3.h>
 
-/* What was printed into a memory BIO, as a string of its own; frees the BIO. */
+/* What was printed into a memory BIO, clean, as a string of its own; frees the BIO. */
 static char *take_text(BIO *bio)
 {
-	char *data = NULL;
-	long len = bio ? BIO_get_mem_data(bio, &data) : 0;
-	char *text = len > 0 ? strndup(data, (size_t)len) : NULL;
+	char *data = NULL, *text;
+	size_t len = bio ? (size_t)BIO_get_mem_data(bio, &data) : 0;
+	size_t size = tlsrec_clean(NULL, 0, data, len, "") + 1;
 
+	text = len ? malloc(size) : NULL;
+	if (text)
+		tlsrec_clean(text, size, data, len, "");
 	BIO_free(bio);
 	return text;
 }
@@ -42,6 +45,31 @@ static void print_address(BIO *bio, const ASN1_OCTET_STRING *address)
 		BIO_puts(bio, text);
 }
 
+/* No name can look like several: commas stand between names only. */
+static void print_text(BIO *bio, const void *data, size_t len)
+{
+	size_t size = tlsrec_clean(NULL, 0, data, len, ",") + 1;
+	char *clean = malloc(size);
+
+	if (clean)
+		tlsrec_clean(clean, size, data, len, ",");
+	BIO_puts(bio, clean ? clean : "");
+	free(clean);
+}
+
+static void print_other(BIO *bio, GENERAL_NAME *name)
+{
+	BIO *words = BIO_new(BIO_s_mem());
+	char *data = NULL;
+	long len;
+
+	if (words && GENERAL_NAME_print(words, name)) {
+		len = BIO_get_mem_data(words, &data);
+		print_text(bio, data, (size_t)len);
+	}
+	BIO_free(words);
+}
+
 static void print_name(BIO *bio, const GENERAL_NAME *name)
 {
 	int type;
@@ -51,13 +79,13 @@ static void print_name(BIO *bio, const GENERAL_NAME *name)
 	case GEN_DNS:
 	case GEN_EMAIL:
 	case GEN_URI:
-		ASN1_STRING_print_ex(bio, value, ASN1_STRFLGS_ESC_CTRL | ASN1_STRFLGS_ESC_MSB);
+		print_text(bio, ASN1_STRING_get0_data(value), (size_t)ASN1_STRING_length(value));
 		break;
 	case GEN_IPADD:
 		print_address(bio, value);
 		break;
 	default:
-		GENERAL_NAME_print(bio, (GENERAL_NAME *)name);
+		print_other(bio, (GENERAL_NAME *)name);
 	}
 }
 

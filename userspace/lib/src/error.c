@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "error.h"
 
-#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,30 +8,24 @@
 
 #include <openssl/err.h>
 
-void tr_printable(char *text)
-{
-	for (; *text; text++)
-		if (iscntrl((unsigned char)*text))
-			*text = '?';
-}
-
 enum { SENTENCE_MAX = 1024 };
 
 /* A reason is added to the sentence behind a colon. */
-static void vfail(struct tr_error *err, enum tlsrec_error_kind kind, const char *reason, const char *fmt, va_list ap)
+static void vfail(struct tr_error *err, enum tlsrec_error_kind kind, const char *reason, const char *fmt,
+		  va_list ap)
 {
+	char raw[SENTENCE_MAX];
 	size_t used;
 
 	err->kind = kind;
+	vsnprintf(raw, sizeof(raw), fmt, ap);
+	used = strlen(raw);
+	if (reason)
+		snprintf(raw + used, sizeof(raw) - used, ": %s", reason);
 	if (!err->text)
 		err->text = malloc(SENTENCE_MAX);
-	if (!err->text)
-		return;
-	vsnprintf(err->text, SENTENCE_MAX, fmt, ap);
-	tr_printable(err->text);
-	used = strlen(err->text);
-	if (reason)
-		snprintf(err->text + used, SENTENCE_MAX - used, ": %s", reason);
+	if (err->text)
+		tlsrec_clean(err->text, SENTENCE_MAX, raw, strlen(raw), "");
 }
 
 const char *tr_error_text(const struct tr_error *err)

@@ -17,16 +17,16 @@ struct tr_error {
 /* The sentence; "" when there is none. */
 const char *tr_error_text(const struct tr_error *err);
 
-/* All return -1, for use in a return statement. The first failure of an object stays. */
+/*
+ * All return -1, for use in a return statement. The first failure of an object stays. What is in the
+ * sentence need not be clean.
+ */
 int tr_fail(struct tr_error *err, enum tlsrec_error_kind kind, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
 /* The same with ": " and the reason OpenSSL gives in this thread's error queue. */
 int tr_fail_openssl(struct tr_error *err, enum tlsrec_error_kind kind, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
-
-/* Control characters, which a peer may have put into a name, become '?'. */
-void tr_printable(char *text);
 
 /* Forgets the failure and empties OpenSSL's error queue. */
 void tr_error_clear(struct tr_error *err);

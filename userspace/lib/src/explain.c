@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 /* Why a handshake failed, in one sentence. */
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -62,12 +61,9 @@ static int explain_alert(struct tlsrec_conn *conn)
 
 static int explain_not_tls(struct tlsrec_conn *conn)
 {
-	const uint8_t *header = conn->wire.in.header;
 	char shown[4 * TR_HEADER_LEN + 1];
-	char *p = shown;
 
-	for (int i = 0; i < TR_HEADER_LEN; i++)
-		p += sprintf(p, isprint(header[i]) ? "%c" : "\\x%02x", header[i]);
+	tlsrec_clean(shown, sizeof(shown), conn->wire.in.header, TR_HEADER_LEN, "\"");
 	return tr_fail(&conn->err, TLSREC_ERROR_PROTOCOL,
 		       "%s does not speak TLS on this port: what came starts with \"%s\"",
 		       tr_peer_name(conn), shown);

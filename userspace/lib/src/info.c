@@ -100,13 +100,15 @@ static void fill_group(struct tlsrec_conn *conn, const SSL_CIPHER *cipher)
 }
 
 /* Most connections have none. Out of memory, none is shown. */
-static const char *keep_name(char **kept, const char *name, size_t len)
+static const char *keep_name(char **kept, const void *name, size_t len)
 {
+	size_t size = len && name ? tlsrec_clean(NULL, 0, name, len, "") + 1 : 0;
+
 	free(*kept);
-	*kept = name ? strndup(name, len) : NULL;
+	*kept = size ? malloc(size) : NULL;
 	if (!*kept)
 		return "";
-	tr_printable(*kept);
+	tlsrec_clean(*kept, size, name, len, "");
 	return *kept;
 }
 
@@ -116,7 +118,7 @@ static void fill_alpn(struct tlsrec_conn *conn)
 	unsigned int len;
 
 	SSL_get0_alpn_selected(conn->ssl, &name, &len);
-	conn->info.view.alpn = keep_name(&conn->info.alpn, (const char *)name, len);
+	conn->info.view.alpn = keep_name(&conn->info.alpn, name, len);
 }
 
 static void fill_sni(struct tlsrec_conn *conn)

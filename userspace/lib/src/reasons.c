@@ -3,12 +3,13 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <openssl/x509v3.h>
 
 #include "conn.h"
 
-/* A sentence in the making; what does not fit is left out. */
+/* A sentence in the making; what does not fit is left out, by whole characters. */
 struct text {
 	char *buf;
 	size_t size;
@@ -26,15 +27,14 @@ static void say(struct text *text, const char *fmt, ...)
 
 static void say(struct text *text, const char *fmt, ...)
 {
+	char raw[TR_REASON_LEN] = "";
 	va_list ap;
-	int n;
 
 	va_start(ap, fmt);
-	n = vsnprintf(text->buf + text->used, text->size - text->used, fmt, ap);
+	vsnprintf(raw, sizeof(raw), fmt, ap);
 	va_end(ap);
-	if (n > 0)
-		text->used += (size_t)n < text->size - text->used ? (size_t)n
-								  : text->size - text->used - 1;
+	tlsrec_clean(text->buf + text->used, text->size - text->used, raw, strlen(raw), "");
+	text->used += strlen(text->buf + text->used);
 }
 
 static void say_dates(struct text *text, const X509 *cert, bool expired)
