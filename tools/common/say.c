@@ -3,16 +3,17 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
+#include <tlsrec.h>
 
 void say(const char *fmt, ...)
 {
+	char raw[2048], clean[2048];
 	va_list ap;
 
-	flockfile(stderr);
-	fputs("tlsrec: ", stderr);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	vsnprintf(raw, sizeof(raw), fmt, ap);
 	va_end(ap);
-	fputc('\n', stderr);
-	funlockfile(stderr);
+	tlsrec_clean(clean, sizeof(clean), raw, strlen(raw), "");
+	fprintf(stderr, "tlsrec: %s\n", clean);
 }

@@ -14,7 +14,7 @@ enum status {
 	STATUS_KERNEL = 7,	/* the kernel would not take the connection over */
 };
 
-/* One sentence on standard error, with the name of the program in front. */
+/* One sentence on standard error, with the name of the program in front; what is in it need not be clean. */
 void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

@@ -2,6 +2,7 @@
 #include "bytes.h"
 
 #include <stdlib.h>
+#include <tlsrec.h>
 
 const uint8_t *cur_take(struct cur *c, size_t n)
 {
@@ -66,16 +67,16 @@ json_t *json_hex(const uint8_t *p, size_t n)
 	return s;
 }
 
-json_t *json_text(const uint8_t *p, size_t n)
+json_t *json_text(const void *p, size_t n)
 {
+	size_t size = tlsrec_clean(NULL, 0, p, n, "") + 1;
+	char *t = malloc(size);
 	json_t *s;
-	char *t = malloc(n + 1);
 
 	if (!t)
 		return NULL;
-	for (size_t i = 0; i < n; i++)
-		t[i] = p[i] >= 0x20 && p[i] < 0x7f ? (char)p[i] : '.';
-	s = json_stringn(t, n);
+	tlsrec_clean(t, size, p, n, "");
+	s = json_string(t);
 	free(t);
 	return s;
 }

@@ -32,7 +32,7 @@ void cur_finish(json_t *o, const struct cur *c);
 /* Bytes as lower-case hexadecimal, as a JSON string. */
 json_t *json_hex(const uint8_t *p, size_t n);
 
-/* Text from the peer: anything that is not plain ASCII is shown as a dot. */
-json_t *json_text(const uint8_t *p, size_t n);
+/* Text from outside, as tlsrec_clean() makes it: it is never missing for what is in it. */
+json_t *json_text(const void *p, size_t n);
 
 #endif

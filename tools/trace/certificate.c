@@ -7,19 +7,24 @@
 #include <stdio.h>
 #include <time.h>
 
+/* What was printed into a memory BIO; frees it. */
+static json_t *json_bio(BIO *b)
+{
+	char *p = NULL;
+	long n = b ? BIO_get_mem_data(b, &p) : 0;
+	json_t *s = n > 0 ? json_text(p, (size_t)n) : json_string("(empty)");
+
+	BIO_free(b);
+	return s;
+}
+
 json_t *json_x509_name(const X509_NAME *name)
 {
 	BIO *b = BIO_new(BIO_s_mem());
-	json_t *s = NULL;
-	char *p;
-	long n;
 
-	if (b && X509_NAME_print_ex(b, name, 0, XN_FLAG_ONELINE & ~ASN1_STRFLGS_ESC_MSB) >= 0) {
-		n = BIO_get_mem_data(b, &p);
-		s = n > 0 ? json_text((uint8_t *)p, (size_t)n) : json_string("(empty)");
-	}
-	BIO_free(b);
-	return s;
+	if (b)
+		X509_NAME_print_ex(b, name, 0, XN_FLAG_ONELINE & ~ASN1_STRFLGS_ESC_MSB);
+	return json_bio(b);
 }
 
 static json_t *json_time(const ASN1_TIME *t)
@@ -32,10 +37,11 @@ static json_t *json_time(const ASN1_TIME *t)
 	return json_string(s);
 }
 
-static json_t *json_general_name(const GENERAL_NAME *gn)
+static json_t *json_general_name(GENERAL_NAME *gn)
 {
 	char address[INET6_ADDRSTRLEN];
 	const ASN1_STRING *s;
+	BIO *b;
 	int n;
 
 	switch (gn->type) {
@@ -53,7 +59,10 @@ static json_t *json_general_name(const GENERAL_NAME *gn)
 			  sizeof(address));
 		return json_string(address);
 	default:
-		return NULL;
+		b = BIO_new(BIO_s_mem());
+		if (b)
+			GENERAL_NAME_print(b, gn);
+		return json_bio(b);
 	}
 }
 
@@ -65,12 +74,8 @@ static json_t *subject_alt_names(X509 *x)
 	if (!names)
 		return NULL;
 	a = json_array();
-	for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
-		json_t *s = json_general_name(sk_GENERAL_NAME_value(names, i));
-
-		if (s)
-			json_array_append_new(a, s);
-	}
+	for (int i = 0; i < sk_GENERAL_NAME_num(names); i++)
+		json_array_append_new(a, json_general_name(sk_GENERAL_NAME_value(names, i)));
 	GENERAL_NAMES_free(names);
 	return a;
 }

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <tlsrec.h>
 
 enum {
 	INDENT = 16,	/* of the details, below the name of the message */
@@ -139,7 +140,7 @@ static void format_scalar(const json_t *v, char *buf, size_t size)
 	if (s && n > HEX_SHOWN && is_hex(s))
 		snprintf(buf, size, "%.*s... (%zu bytes)", 40, s, n / 2);
 	else if (s)
-		snprintf(buf, size, "%s", n ? s : "(empty)");
+		tlsrec_clean(buf, size, n ? s : "(empty)", n ? n : strlen("(empty)"), "");
 	else if (json_is_integer(v))
 		snprintf(buf, size, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
 	else
@@ -171,9 +172,10 @@ static void put_list(const json_t *list, int indent)
 
 	json_array_foreach(list, i, v) {
 		format_scalar(v, item, sizeof(item));
-		used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s", i ? ", " : "", item);
-		if (used >= sizeof(text))
+		/* What does not fit whole is left out. */
+		if (used + strlen(item) + 3 > sizeof(text))
 			break;
+		used += (size_t)sprintf(text + used, "%s%s", i ? ", " : "", item);
 	}
 	put_words(*text ? text : "(none)", indent);
 }
@@ -188,10 +190,9 @@ static void put_inline(const json_t *o, int indent)
 
 	json_object_foreach((json_t *)o, name, v) {
 		format_scalar(v, item, sizeof(item));
-		used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s %s", used ? ", " : "",
-					 name, item);
-		if (used >= sizeof(text))
+		if (used + strlen(name) + strlen(item) + 4 > sizeof(text))
 			break;
+		used += (size_t)sprintf(text + used, "%s%s %s", used ? ", " : "", name, item);
 	}
 	for (char *p = text; *p; p++)
 		if (*p == '_')

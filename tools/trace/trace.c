@@ -169,6 +169,7 @@ static void on_cert(struct trace *t, const struct tlsrec_event *e)
 	const struct tlsrec_cert *cert = e->u.cert.cert;
 	bool self = !strcmp(cert->subject, cert->issuer);
 	const struct client_options *o = &t->options->client;
+	const char *wanted = o->name ? o->name : o->peer.host;
 	json_t *fields;
 
 	fields = json_pack("{s:i, s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "depth", e->u.cert.depth,
@@ -178,8 +179,7 @@ static void on_cert(struct trace *t, const struct tlsrec_event *e)
 			   date_verdict(cert));
 	if (e->u.cert.depth == 0) {
 		json_object_set_new(fields, "names", json_string(cert->names));
-		json_object_set_new(fields, "wanted_name",
-				    json_string(o->name ? o->name : o->peer.host));
+		json_object_set_new(fields, "wanted_name", json_text(wanted, strlen(wanted)));
 	}
 	json_object_set_new(fields, "verdict",
 			    json_string(e->u.cert.ok ? "good" : e->u.cert.reason));
@@ -314,7 +314,8 @@ static json_t *result_fields(const struct tlsrec_info *info, const char *error)
 static void print_json(const struct trace *t, const char *peer, json_t *result)
 {
 	const struct client_options *c = &t->options->client;
-	json_t *doc = json_pack("{s:s, s:s, s:s, s:O, s:o}", "host", c->peer.host, "port", c->peer.port,
+	json_t *host = json_text(c->peer.host, strlen(c->peer.host));
+	json_t *doc = json_pack("{s:o, s:s, s:s, s:O, s:o}", "host", host, "port", c->peer.port,
 				"address", peer, "events", t->events, "result", result);
 
 	json_dumpf(doc, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
