@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/openat2.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -136,12 +135,52 @@ void etag(const struct stat *st, char buf[64])
 		 (uint64_t)st->st_size, (uint64_t)st->st_mtim.tv_sec, st->st_mtim.tv_nsec);
 }
 
-int etag_matches(const char *header, const char *tag)
+bool etag_matches(const char *header, const char *tag, bool weak)
 {
-	return !strcmp(header, "*") || strstr(header, tag);
+	size_t len = strlen(tag);
+	const char *s = header + strspn(header, " \t"), *end;
+	bool is_weak;
+
+	if (*s == '*')
+		return !s[1 + strspn(s + 1, " \t")];
+	for (; *s; s = end + strspn(end, ", \t")) {
+		is_weak = !strncmp(s, "W/", 2);
+		s += is_weak ? 2 : 0;
+		/* What is no list of tags names none. */
+		end = *s == '"' ? strchr(s + 1, '"') : NULL;
+		if (!end)
+			return false;
+		end++;
+		if ((weak || !is_weak) && (size_t)(end - s) == len && !memcmp(s, tag, len))
+			return true;
+	}
+	return false;
 }
 
 /* ---- paths ---- */
+
+static bool is_dot_name(const char *name, size_t len)
+{
+	return len && *name == '.' && !(len == 1 || (len == 2 && name[1] == '.'));
+}
+
+bool has_dot_name(const char *path)
+{
+	bool first = true;
+
+	while (*path) {
+		size_t len = strcspn(path, "/");
+		/* RFC 8615: names that everybody may ask for, for example to issue certificates. */
+		bool known = first && len == strlen(".well-known") && !strncmp(path, ".well-known", len);
+
+		if (is_dot_name(path, len) && !known)
+			return true;
+		first &= !len;
+		path += len;
+		path += *path == '/';
+	}
+	return false;
+}
 
 int open_beneath(int dir, const char *path, struct stat *st)
 {
@@ -216,23 +255,38 @@ char *url_of_directory(const char *path)
 	return fclose(f) ? NULL : url;
 }
 
-static int visible(const struct dirent *d)
+static int not_here_or_above(const struct dirent *d)
 {
-	return d->d_name[0] != '.';
+	return strcmp(d->d_name, ".") && strcmp(d->d_name, "..");
 }
 
-static void put_entry(FILE *f, int dir, const char *name)
+/* What a link leads to counts; where it is not followed, the file is not there. */
+static bool stat_entry(int root, int dir, const char *path, const char *name, struct stat *st)
 {
-	struct stat st;
-	char date[32];
-	bool is_dir;
+	char *whole;
+	int fd;
 
-	if (fstatat(dir, name, &st, 0))
+	if (fstatat(dir, name, st, AT_SYMLINK_NOFOLLOW))
+		return false;
+	if (!S_ISLNK(st->st_mode))
+		return true;
+	if (asprintf(&whole, "%s/%s", path, name) < 0)
+		return false;
+	fd = open_beneath(root, whole, st);
+	free(whole);
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+static void put_entry(FILE *f, const char *name, const struct stat *st)
+{
+	bool is_dir = S_ISDIR(st->st_mode);
+	char date[32];
+
+	if (!is_dir && !S_ISREG(st->st_mode))
 		return;
-	is_dir = S_ISDIR(st.st_mode);
-	if (!is_dir && !S_ISREG(st.st_mode))
-		return;
-	http_date(st.st_mtim.tv_sec, date);
+	http_date(st->st_mtim.tv_sec, date);
 	/* "./" keeps a name with a colon in it from being read as a scheme. */
 	fputs("<tr><td><a href=\"./", f);
 	put_url(f, name, "");
@@ -240,18 +294,19 @@ static void put_entry(FILE *f, int dir, const char *name)
 	put_html(f, name);
 	fputs(is_dir ? "/</a></td><td></td>" : "</a></td>", f);
 	if (!is_dir)
-		fprintf(f, "<td align=\"right\">%jd</td>", (intmax_t)st.st_size);
+		fprintf(f, "<td align=\"right\">%jd</td>", (intmax_t)st->st_size);
 	fprintf(f, "<td>%s</td></tr>\n", date);
 }
 
-char *list_directory(int dir, const char *path, size_t *len)
+char *list_directory(int root, int dir, const char *path, bool dot_files, size_t *len)
 {
 	struct dirent **names;
+	struct stat st;
 	char *page = NULL;
 	int n, failed;
 	FILE *f;
 
-	n = scandirat(dir, ".", &names, visible, alphasort);
+	n = scandirat(dir, ".", &names, not_here_or_above, alphasort);
 	if (n < 0)
 		return NULL;
 	f = open_memstream(&page, len);
@@ -264,7 +319,9 @@ char *list_directory(int dir, const char *path, size_t *len)
 		if (strcmp(path, "/"))
 			fputs("<tr><td><a href=\"../\">../</a></td></tr>\n", f);
 		for (int i = 0; i < n; i++)
-			put_entry(f, dir, names[i]->d_name);
+			if ((dot_files || names[i]->d_name[0] != '.') &&
+			    stat_entry(root, dir, path, names[i]->d_name, &st))
+				put_entry(f, names[i]->d_name, &st);
 		fputs("</table>\n", f);
 		failed = ferror(f);
 		if (fclose(f) || failed) {

@@ -3,6 +3,7 @@
 #ifndef TLSREC_FILES_H
 #define TLSREC_FILES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -25,8 +26,8 @@ time_t http_time(const char *s);
 /* A validator that changes when the file does, with its quotes. */
 void etag(const struct stat *st, char buf[64]);
 
-/* Whether an If-None-Match header names this tag. */
-int etag_matches(const char *header, const char *tag);
+/* Whether a list of tags, as in If-Match, names this one, which is strong; weak: also as a weak one. */
+bool etag_matches(const char *header, const char *tag, bool weak);
 
 /*
  * Open what the path of a URL names, never outside of dir. Only regular files and directories are opened.
@@ -34,10 +35,16 @@ int etag_matches(const char *header, const char *tag);
  */
 int open_beneath(int dir, const char *path, struct stat *st);
 
+/* Whether the path of a URL names a hidden file, or anything in a hidden directory; "/.well-known" is neither. */
+bool has_dot_name(const char *path);
+
 /* The path of a directory as a URL that ends in a slash; the caller frees it. */
 char *url_of_directory(const char *path);
 
-/* An HTML page that lists a directory; the caller frees it. NULL with errno. */
-char *list_directory(int dir, const char *path, size_t *len);
+/*
+ * An HTML page that lists a directory: what open_beneath() opens, and hidden files only if asked for. root is the
+ * directory that the path begins at. The caller frees it. NULL with errno.
+ */
+char *list_directory(int root, int dir, const char *path, bool dot_files, size_t *len);
 
 #endif

@@ -3,7 +3,8 @@
 
 #include "common/address.h"
 #include "common/say.h"
-#include "httpd.h"
+#include "log.h"
+#include "places.h"
 
 #include <errno.h>
 #include <ev.h>
@@ -11,7 +12,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <pthread.h>
-#include <stdatomic.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,24 +22,17 @@ enum { MAX_LISTENERS = 8, FAREWELL_SECONDS = 10 };
 
 /* ---- the state ---- */
 
-/* A connection whose handshake is going on. The list is in the order of arrival. */
-struct handshake {
-	struct handshake *prev, *next;
-	ev_io io;
-	ev_timer timer;
+/* A connection, from when it is accepted until its socket is closed. */
+struct guest {
+	struct visit visit;	/* first, for the HTTP server gives it back */
+	struct place place;
+	struct guest *prev, *next;	/* the list of handshakes; `next` also that of farewells to come */
 	struct tlsrec_conn *conn;
 	int fd;
-	struct sockaddr_storage address;
-	socklen_t address_len;
-	char peer[64];
-};
-
-/* A connection that is over but whose socket has no room for the close_notify yet. */
-struct farewell {
-	struct farewell *next;
 	ev_io io;
 	ev_timer timer;
-	int fd;
+	struct sockaddr_storage address;
+	socklen_t address_len;
 };
 
 static struct {
@@ -47,39 +41,41 @@ static struct {
 	ev_io listeners[MAX_LISTENERS];
 	int listener_count;
 	bool paused;
-	ev_timer retry;
-	struct handshake handshakes;	/* head of the list */
+	ev_timer retry, tick;
+	struct guest handshakes;	/* head of the list */
 	/* From the threads of the HTTP server. */
-	atomic_long connections;
 	ev_async news;
 	pthread_mutex_t lock;
-	struct farewell *farewells;
+	struct guest *farewells;
 } front = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-static void log_refusal(const char *peer, const char *why)
+static void log_end(const struct guest *g, const char *what, const char *why)
 {
-	if (front.config->quiet)
-		return;
-	printf("%s no connection: %s\n", peer, why);
-	fflush(stdout);
+	if (front.config->log)
+		log_event(front.config->log, g->visit.peer, what, why);
 }
 
 /* ---- the end of connections ---- */
 
-static void connection_over(void)
+static void guest_leave(struct guest *g)
 {
-	atomic_fetch_sub(&front.connections, 1);
+	place_leave(&g->place);
+	free(g);
 	ev_async_send(front.loop, &front.news);
 }
 
-static void farewell_done(struct farewell *f)
+static void stop_watching(struct guest *g)
 {
-	tlsrec_close_notify(f->fd);
-	ev_io_stop(front.loop, &f->io);
-	ev_timer_stop(front.loop, &f->timer);
-	close(f->fd);
-	free(f);
-	connection_over();
+	ev_io_stop(front.loop, &g->io);
+	ev_timer_stop(front.loop, &g->timer);
+}
+
+static void farewell_done(struct guest *g)
+{
+	tlsrec_close_notify(g->fd);
+	stop_watching(g);
+	close(g->fd);
+	guest_leave(g);
 }
 
 static void on_farewell_io(struct ev_loop *loop, ev_io *w, int events)
@@ -94,100 +90,118 @@ static void on_farewell_timer(struct ev_loop *loop, ev_timer *w, int events)
 	farewell_done(w->data);
 }
 
-static void farewell_start(struct farewell *f)
+static void farewell_start(struct guest *g)
 {
-	ev_io_init(&f->io, on_farewell_io, f->fd, EV_WRITE);
-	ev_timer_init(&f->timer, on_farewell_timer, FAREWELL_SECONDS, 0);
-	f->io.data = f->timer.data = f;
-	ev_io_start(front.loop, &f->io);
-	ev_timer_start(front.loop, &f->timer);
+	ev_io_init(&g->io, on_farewell_io, g->fd, EV_WRITE);
+	ev_timer_init(&g->timer, on_farewell_timer, FAREWELL_SECONDS, 0);
+	g->io.data = g->timer.data = g;
+	ev_io_start(front.loop, &g->io);
+	ev_timer_start(front.loop, &g->timer);
+	place_set(&g->place, PLACE_LEAVING);
 }
 
 /* Called by the threads of the HTTP server: a second descriptor keeps the connection for the event loop. */
-static bool farewell_later(int fd)
+static bool farewell_later(struct guest *g, int fd)
 {
-	struct farewell *f = calloc(1, sizeof(*f));
-
-	if (!f)
+	g->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (g->fd < 0)
 		return false;
-	f->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	if (f->fd < 0) {
-		free(f);
-		return false;
-	}
 	pthread_mutex_lock(&front.lock);
-	f->next = front.farewells;
-	front.farewells = f;
+	g->next = front.farewells;
+	front.farewells = g;
 	pthread_mutex_unlock(&front.lock);
 	ev_async_send(front.loop, &front.news);
 	return true;
 }
 
-/* Alerts, key updates and the like are dealt with by the library; what comes out is data. */
+/* ---- called by the threads of the HTTP server ---- */
+
+/*
+ * Alerts, key updates and the like are dealt with by the library; what comes out is data. To a guest who has been told to
+ * go nobody listens any more.
+ */
 ssize_t front_receive(struct visit *visit, void *buf, size_t len)
 {
-	return tlsrec_recv(visit->connection, buf, len, 0);
+	struct guest *g = (struct guest *)visit;
+
+	if (g->place.told != PLACE_WELCOME)
+		return 0;
+	return tlsrec_recv(g->conn, buf, len, 0);
+}
+
+void front_on_visit(struct visit *visit, enum visit_state state)
+{
+	static const enum place_state states[] = {
+		[VISIT_WAITS] = PLACE_KEPT,
+		[VISIT_ASKS] = PLACE_REQUEST,
+		[VISIT_ANSWERED] = PLACE_ANSWER,
+	};
+
+	place_set(&((struct guest *)visit)->place, states[state]);
+}
+
+static void log_told(const struct guest *g)
+{
+	if (g->place.told == PLACE_LATE)
+		log_end(g, "no request", "it took too long.");
+	else if (g->place.told == PLACE_NEEDED)
+		log_end(g, "no more requests", "none was under way when others needed the place.");
 }
 
 void front_on_http_close(struct visit *visit, int fd)
 {
-	tlsrec_conn_free(visit->connection);
-	if (fd >= 0 && tlsrec_close_notify(fd) && errno == EAGAIN && farewell_later(fd))
+	struct guest *g = (struct guest *)visit;
+
+	place_take_back(&g->place);
+	tlsrec_conn_free(g->conn);
+	log_told(g);
+	if (fd >= 0 && tlsrec_close_notify(fd) && errno == EAGAIN && g->place.told == PLACE_WELCOME &&
+	    farewell_later(g, fd))
 		return;
 	if (fd >= 0)
 		shutdown(fd, SHUT_WR);
-	connection_over();
+	guest_leave(g);
 }
 
 /* ---- handshakes ---- */
 
-static void handshake_unlink(struct handshake *h)
+static void handshake_unlink(struct guest *g)
 {
-	ev_io_stop(front.loop, &h->io);
-	ev_timer_stop(front.loop, &h->timer);
-	h->prev->next = h->next;
-	h->next->prev = h->prev;
-	tlsrec_conn_free(h->conn);
+	stop_watching(g);
+	g->prev->next = g->next;
+	g->next->prev = g->prev;
 }
 
-static void handshake_drop(struct handshake *h, const char *why)
+static void handshake_drop(struct guest *g, const char *why)
 {
-	log_refusal(h->peer, why);
-	handshake_unlink(h);
-	close(h->fd);
-	free(h);
-	connection_over();
+	log_end(g, "no connection", why);
+	handshake_unlink(g);
+	tlsrec_conn_free(g->conn);
+	close(g->fd);
+	guest_leave(g);
 }
 
-static void handshake_done(struct handshake *h)
+static void handshake_done(struct guest *g)
 {
-	const struct tlsrec_info *info = tlsrec_conn_info(h->conn);
-	struct visit *visit = calloc(1, sizeof(*visit));
+	const struct tlsrec_info *info = tlsrec_conn_info(g->conn);
 
-	if (!visit) {
-		handshake_drop(h, "out of memory.");
-		return;
-	}
-	snprintf(visit->peer, sizeof(visit->peer), "%s", h->peer);
-	snprintf(visit->note, sizeof(visit->note), "%s %s%s", info->version_name, info->suite,
+	snprintf(g->visit.note, sizeof(g->visit.note), "%s %s%s", info->version_name, info->suite,
 		 info->resumed ? ", resumed" : "");
-	visit->connection = h->conn;
-	h->conn = NULL;
-	handshake_unlink(h);
-	httpd_add(h->fd, (struct sockaddr *)&h->address, h->address_len, visit);
-	free(h);
+	handshake_unlink(g);
+	place_hand_over(&g->place, g->fd);
+	httpd_add(g->fd, (struct sockaddr *)&g->address, g->address_len, &g->visit);
 }
 
-static void handshake_step(struct handshake *h)
+static void handshake_step(struct guest *g)
 {
 	int events = EV_READ;
 
-	switch (tlsrec_step(h->conn)) {
+	switch (tlsrec_step(g->conn)) {
 	case TLSREC_DONE:
-		handshake_done(h);
+		handshake_done(g);
 		return;
 	case TLSREC_ERROR:
-		handshake_drop(h, tlsrec_conn_error(h->conn));
+		handshake_drop(g, tlsrec_conn_error(g->conn));
 		return;
 	case TLSREC_WANT_WRITE:
 		events = EV_WRITE;
@@ -195,9 +209,9 @@ static void handshake_step(struct handshake *h)
 	case TLSREC_WANT_READ:
 		break;
 	}
-	ev_io_stop(front.loop, &h->io);
-	ev_io_set(&h->io, h->fd, events);
-	ev_io_start(front.loop, &h->io);
+	ev_io_stop(front.loop, &g->io);
+	ev_io_set(&g->io, g->fd, events);
+	ev_io_start(front.loop, &g->io);
 }
 
 static void on_handshake_io(struct ev_loop *loop, ev_io *w, int events)
@@ -212,32 +226,18 @@ static void on_handshake_timer(struct ev_loop *loop, ev_timer *w, int events)
 	handshake_drop(w->data, "the handshake took too long.");
 }
 
-static void handshake_start(int fd, const struct sockaddr_storage *address, socklen_t len)
+static void handshake_start(struct guest *g)
 {
-	struct handshake *h = calloc(1, sizeof(*h)), *head = &front.handshakes;
-	struct tlsrec_conn *conn = h ? tlsrec_conn_new(front.config->ctx, fd, NULL) : NULL;
+	struct guest *head = &front.handshakes;
 
-	atomic_fetch_add(&front.connections, 1);
-	if (!conn) {
-		say("out of memory for a new connection.");
-		free(h);
-		close(fd);
-		connection_over();
-		return;
-	}
-	h->fd = fd;
-	h->conn = conn;
-	h->address = *address;
-	h->address_len = len;
-	address_text((const struct sockaddr *)address, len, h->peer, sizeof(h->peer));
-	h->prev = head->prev;
-	h->next = head;
-	h->prev->next = h->next->prev = h;
-	ev_io_init(&h->io, on_handshake_io, fd, EV_READ);
-	ev_timer_init(&h->timer, on_handshake_timer, (double)front.config->handshake_timeout_s, 0);
-	h->io.data = h->timer.data = h;
-	ev_timer_start(front.loop, &h->timer);
-	handshake_step(h);
+	g->prev = head->prev;
+	g->next = head;
+	g->prev->next = g->next->prev = g;
+	ev_io_init(&g->io, on_handshake_io, g->fd, EV_READ);
+	ev_timer_init(&g->timer, on_handshake_timer, (double)front.config->handshake_timeout_s, 0);
+	g->io.data = g->timer.data = g;
+	ev_timer_start(front.loop, &g->timer);
+	handshake_step(g);
 }
 
 /* ---- accepting ---- */
@@ -255,20 +255,78 @@ static void pause_accepting(bool pause)
 	}
 }
 
+/* Ends one that only the event loop has. */
+static void send_away(struct place *p)
+{
+	struct guest *g = (struct guest *)((char *)p - offsetof(struct guest, place));
+
+	if (p->state == PLACE_LEAVING)
+		farewell_done(g);
+	else
+		handshake_drop(g, "the handshake was not over when others needed the place.");
+}
+
 /*
- * When all places are taken, whoever has been dawdling in a handshake for longest makes room, so that peers
- * that connect and then say nothing cannot lock the others out. Connections that have come further are left alone.
+ * When all places are taken, whoever has waited for longest makes room, so that peers that connect and then say nothing, or
+ * only half of something, cannot lock the others out. False if the place is not free yet: there will be news.
  */
 static bool make_room(void)
 {
-	struct handshake *oldest = front.handshakes.next;
+	struct place *loser;
 
-	if (atomic_load(&front.connections) < front.config->connections)
+	if (!places_full())
 		return true;
-	if (oldest == &front.handshakes)
+	if (!places_make_room(&loser) || !loser)
 		return false;
-	handshake_drop(oldest, "the handshake was not over when others needed the place.");
+	send_away(loser);
 	return true;
+}
+
+/* False if there is no place for this address. */
+static bool give_place(struct guest *g)
+{
+	struct place *loser;
+
+	switch (place_take(&g->place, (struct sockaddr *)&g->address, &loser)) {
+	case PLACE_TAKEN:
+		if (loser)
+			send_away(loser);
+		return true;
+	case PLACE_REFUSED:
+		log_end(g, "no connection", "this address has as many as it may have, all of them at work.");
+		return false;
+	default:
+		say("out of memory for a new connection.");
+		return false;
+	}
+}
+
+static void admit(int fd, const struct sockaddr_storage *address, socklen_t len)
+{
+	struct guest *g = calloc(1, sizeof(*g));
+
+	if (!g) {
+		say("out of memory for a new connection.");
+		close(fd);
+		return;
+	}
+	g->fd = fd;
+	g->address = *address;
+	g->address_len = len;
+	address_text((const struct sockaddr *)address, len, g->visit.peer, sizeof(g->visit.peer));
+	if (!give_place(g)) {
+		close(fd);
+		free(g);
+		return;
+	}
+	g->conn = tlsrec_conn_new(front.config->ctx, fd, NULL);
+	if (!g->conn) {
+		say("out of memory for a new connection.");
+		close(fd);
+		guest_leave(g);
+		return;
+	}
+	handshake_start(g);
 }
 
 static void on_accept(struct ev_loop *loop, ev_io *w, int events)
@@ -278,21 +336,24 @@ static void on_accept(struct ev_loop *loop, ev_io *w, int events)
 	int fd;
 
 	(void)loop, (void)events;
-	if (atomic_load(&front.connections) >= front.config->connections &&
-	    front.handshakes.next == &front.handshakes) {
+	if (!make_room()) {
 		pause_accepting(true);
 		return;
 	}
 	fd = accept4(w->fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	if (fd >= 0 && make_room()) {
-		handshake_start(fd, &address, len);
-	} else if (fd >= 0) {
-		close(fd);
+	if (fd >= 0) {
+		admit(fd, &address, len);
 	} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
 		/* Trying again at once would only heat the room. */
 		pause_accepting(true);
 		ev_timer_again(front.loop, &front.retry);
 	}
+}
+
+static void on_tick(struct ev_loop *loop, ev_timer *w, int events)
+{
+	(void)loop, (void)w, (void)events;
+	places_tell_late((uint64_t)front.config->request_timeout_s * 1000);
 }
 
 static void on_retry(struct ev_loop *loop, ev_timer *w, int events)
@@ -304,16 +365,16 @@ static void on_retry(struct ev_loop *loop, ev_timer *w, int events)
 
 static void on_news(struct ev_loop *loop, ev_async *w, int events)
 {
-	struct farewell *f, *next;
+	struct guest *g, *next;
 
 	(void)loop, (void)w, (void)events;
 	pthread_mutex_lock(&front.lock);
-	f = front.farewells;
+	g = front.farewells;
 	front.farewells = NULL;
 	pthread_mutex_unlock(&front.lock);
-	for (; f; f = next) {
-		next = f->next;
-		farewell_start(f);
+	for (; g; g = next) {
+		next = g->next;
+		farewell_start(g);
 	}
 	if (!ev_is_active(&front.retry))
 		pause_accepting(false);
@@ -429,6 +490,9 @@ bool front_listen(const struct front_config *config)
 	ev_async_start(front.loop, &front.news);
 	ev_init(&front.retry, on_retry);
 	front.retry.repeat = 1;
+	ev_timer_init(&front.tick, on_tick, 1, 1);
+	ev_timer_start(front.loop, &front.tick);
+	places_init(config->connections, config->per_address);
 	if (config->address)
 		return listen_on_address(config);
 	if (listen_everywhere())
@@ -461,13 +525,14 @@ void front_run(void)
 
 void front_free(void)
 {
-	struct farewell *f;
+	struct guest *g;
 
-	while ((f = front.farewells)) {
-		front.farewells = f->next;
-		tlsrec_close_notify(f->fd);
-		close(f->fd);
-		free(f);
+	while ((g = front.farewells)) {
+		front.farewells = g->next;
+		tlsrec_close_notify(g->fd);
+		close(g->fd);
+		place_leave(&g->place);
+		free(g);
 	}
 	for (int i = 0; i < front.listener_count; i++)
 		close(front.listeners[i].fd);

@@ -3,6 +3,7 @@
 
 #include "common/say.h"
 #include "files.h"
+#include "log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,8 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <time.h>
+#include <strings.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { MAX_THREADS = 16 };
@@ -29,8 +30,7 @@ static size_t visits_size;
 
 struct request {
 	char *url;
-	char method[8];
-	struct timespec start;
+	char method[32];
 	unsigned int status;
 	uint64_t bytes;
 };
@@ -91,15 +91,53 @@ static const char *request_header(struct MHD_Connection *c, const char *name)
 	return MHD_lookup_connection_value(c, MHD_HEADER_KIND, name);
 }
 
-static bool not_modified(struct MHD_Connection *c, const struct stat *st)
+/* Whether a header that lists tags, in however many lines, names that of the file. */
+struct tag_search {
+	const char *header, *tag;
+	bool weak, there, found;
+};
+
+static enum MHD_Result look_for_tag(void *cls, enum MHD_ValueKind kind, const char *key, const char *value)
 {
-	const char *none_match = request_header(c, MHD_HTTP_HEADER_IF_NONE_MATCH);
-	const char *since = request_header(c, MHD_HTTP_HEADER_IF_MODIFIED_SINCE);
+	struct tag_search *s = cls;
+
+	(void)kind;
+	if (strcasecmp(key, s->header))
+		return MHD_YES;
+	s->there = true;
+	s->found |= etag_matches(value ? value : "", s->tag, s->weak);
+	return MHD_YES;
+}
+
+static struct tag_search search_tag(struct MHD_Connection *c, const char *header, const struct stat *st, bool weak)
+{
 	char tag[64];
+	struct tag_search s = { .header = header, .tag = tag, .weak = weak };
 
 	etag(st, tag);
-	if (none_match)
-		return etag_matches(none_match, tag);
+	MHD_get_connection_values(c, MHD_HEADER_KIND, look_for_tag, &s);
+	return s;
+}
+
+/* RFC 9110 section 13.2.2: an If-Match decides alone. */
+static bool precondition_fails(struct MHD_Connection *c, const struct stat *st)
+{
+	struct tag_search match = search_tag(c, MHD_HTTP_HEADER_IF_MATCH, st, false);
+	const char *since = request_header(c, MHD_HTTP_HEADER_IF_UNMODIFIED_SINCE);
+	time_t t = since ? http_time(since) : -1;
+
+	if (match.there)
+		return !match.found;
+	return t != -1 && st->st_mtim.tv_sec > t;
+}
+
+static bool not_modified(struct MHD_Connection *c, const struct stat *st)
+{
+	struct tag_search none_match = search_tag(c, MHD_HTTP_HEADER_IF_NONE_MATCH, st, true);
+	const char *since = request_header(c, MHD_HTTP_HEADER_IF_MODIFIED_SINCE);
+
+	if (none_match.there)
+		return none_match.found;
 	return since && http_time(since) >= st->st_mtim.tv_sec;
 }
 
@@ -121,6 +159,11 @@ static enum MHD_Result answer_file(struct MHD_Connection *c, struct request *req
 	struct MHD_Response *r;
 	char text[80];
 
+	if (precondition_fails(c, st)) {
+		close(fd);
+		return answer_text(c, req, MHD_HTTP_PRECONDITION_FAILED,
+				   "The file is not, or no longer, the one that was meant.\n", NULL, NULL);
+	}
 	if (not_modified(c, st)) {
 		close(fd);
 		r = MHD_create_response_from_buffer(0, (void *)"", MHD_RESPMEM_PERSISTENT);
@@ -157,7 +200,7 @@ static enum MHD_Result answer_listing(struct MHD_Connection *c, struct request *
 	size_t len;
 	char *page;
 
-	page = list_directory(fd, req->url, &len);
+	page = list_directory(config.dir, fd, req->url, config.dot_files, &len);
 	close(fd);
 	if (!page)
 		return answer_errno(c, req, errno);
@@ -211,6 +254,8 @@ static enum MHD_Result answer_request(struct MHD_Connection *c, struct request *
 		return answer_text(c, req, MHD_HTTP_METHOD_NOT_ALLOWED,
 				   "Files can be read here, nothing else.\n", MHD_HTTP_HEADER_ALLOW,
 				   "GET, HEAD");
+	if (!config.dot_files && has_dot_name(req->url))
+		return answer_errno(c, req, ENOENT);
 	if (req->url[0] != '/')
 		return answer_text(c, req, MHD_HTTP_BAD_REQUEST, "The path must start with a slash.\n",
 				   NULL, NULL);
@@ -222,46 +267,164 @@ static enum MHD_Result answer_request(struct MHD_Connection *c, struct request *
 	return answer_file(c, req, req->url, fd, &st);
 }
 
-/* ---- what libmicrohttpd calls ---- */
+/* ---- where a request ends ---- */
+
+struct framing {
+	unsigned int lengths, encodings;
+	bool unclear;
+};
+
+static enum MHD_Result look_at_framing(void *cls, enum MHD_ValueKind kind, const char *key, const char *value)
+{
+	struct framing *f = cls;
+
+	(void)kind;
+	f->lengths += !strcasecmp(key, MHD_HTTP_HEADER_CONTENT_LENGTH);
+	if (!strcasecmp(key, MHD_HTTP_HEADER_TRANSFER_ENCODING)) {
+		f->encodings++;
+		f->unclear |= !value || strcasecmp(value, "chunked");
+	}
+	/* A blank before the colon: others may take it for one of the above. */
+	f->unclear |= !!strpbrk(key, " \t");
+	return MHD_YES;
+}
+
+/*
+ * RFC 9112 section 6.3: a request that says in two ways where it ends, or in none that we know, may be an attempt to
+ * smuggle another behind it past a proxy in front of us.
+ */
+static bool end_is_clear(struct MHD_Connection *c, const char *version)
+{
+	struct framing f = { 0 };
+
+	MHD_get_connection_values(c, MHD_HEADER_KIND, look_at_framing, &f);
+	if (f.encodings && !strcmp(version, MHD_HTTP_VERSION_1_0))
+		return false;
+	return !f.unclear && f.lengths + f.encodings <= 1;
+}
+
+static enum MHD_Result answer_unclear(struct MHD_Connection *c, struct request *req)
+{
+	return answer_text(c, req, MHD_HTTP_BAD_REQUEST, "It is not clear where this request ends.\n",
+			   MHD_HTTP_HEADER_CONNECTION, "close");
+}
+
+/* ---- the log ---- */
+
+static void write_log(const struct visit *visit, const char *line, unsigned int status, uint64_t bytes, bool complete)
+{
+	struct timespec now;
+
+	if (!config.log)
+		return;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	log_request(config.log, &(struct log_request){
+		.peer = visit->peer,
+		.line = line,
+		.status = status,
+		.bytes = bytes,
+		.seconds = (double)(now.tv_sec - visit->since.tv_sec) +
+			   (double)(now.tv_nsec - visit->since.tv_nsec) / 1e9,
+		.note = visit->note,
+		.complete = complete,
+	});
+}
+
+static void write_request_log(const struct visit *visit, const struct request *req, bool complete)
+{
+	size_t size = strlen(req->method) + strlen(req->url) + 2;
+	char *line = malloc(size);
+
+	if (line)
+		snprintf(line, size, "%s %s", req->method, req->url);
+	write_log(visit, line ? line : req->method, req->status, req->bytes, complete);
+	free(line);
+}
+
+/* libmicrohttpd answers some requests by itself (400, 414, 431) and tells nobody: it is seen by what it sends. */
+static void look_at_answer(struct visit *visit, const void *head, size_t len, size_t body)
+{
+	unsigned int status;
+	char text[16] = "";
+
+	if (visit->request && visit->request->status)
+		return;
+	memcpy(text, head, len < sizeof(text) - 1 ? len : sizeof(text) - 1);
+	if (sscanf(text, "HTTP/%*u.%*u %u", &status) != 1 || status < 200)
+		return;
+	if (visit->request) {
+		visit->request->status = status;
+		visit->request->bytes = body;
+		return;
+	}
+	visit->start[visit->start_len] = '\0';
+	visit->start[strcspn(visit->start, "\r\n")] = '\0';
+	write_log(visit, visit->start, status, body, true);
+}
+
+/* ---- in place of the C library ---- */
 
 /*
  * libmicrohttpd reads with recv(2) and offers no way to put anything else there. On sockets of visits there is
  * more to read than data; so this function takes the place of the C library's in the whole program, libraries
- * included. Other sockets are read as ever.
+ * included, and so do those that send, for the log. Other sockets are read and written as ever.
  */
+static struct visit *visit_on(int fd)
+{
+	return fd >= 0 && (size_t)fd < visits_size ? visits[fd] : NULL;
+}
+
+/* What is read while an answer is under way is seen as a request only with what follows. */
+static void look_at_read(struct visit *visit, const void *buf, size_t len)
+{
+	size_t room;
+
+	if (!visit->asking) {
+		visit->asking = true;
+		visit->start_len = 0;
+		clock_gettime(CLOCK_MONOTONIC, &visit->since);
+		config.on_state(visit, VISIT_ASKS);
+	}
+	room = sizeof(visit->start) - 1 - visit->start_len;
+	if (len > room)
+		len = room;
+	memcpy(visit->start + visit->start_len, buf, len);
+	visit->start_len += len;
+}
+
 ssize_t recv(int fd, void *buf, size_t len, int flags)
 {
-	struct visit *visit = fd >= 0 && (size_t)fd < visits_size ? visits[fd] : NULL;
+	struct visit *visit = visit_on(fd);
+	ssize_t n;
+
+	if (!visit)
+		return recvfrom(fd, buf, len, flags, NULL, NULL);
+	n = config.receive(visit, buf, len);
+	if (n > 0)
+		look_at_read(visit, buf, (size_t)n);
+	return n;
+}
+
+ssize_t send(int fd, const void *buf, size_t len, int flags)
+{
+	struct visit *visit = visit_on(fd);
 
 	if (visit)
-		return config.receive(visit, buf, len);
-	return recvfrom(fd, buf, len, flags, NULL, NULL);
+		look_at_answer(visit, buf, len, 0);
+	return sendto(fd, buf, len, flags, NULL, 0);
 }
 
-/* First when the headers are there, then for every piece of a body, then once more. */
-static enum MHD_Result on_request(void *cls, struct MHD_Connection *c, const char *url,
-				  const char *method, const char *version, const char *data,
-				  size_t *size, void **context)
+ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 {
-	struct request *req = *context;
+	struct visit *visit = visit_on(fd);
 
-	(void)cls, (void)version, (void)data;
-	if (!req) {
-		req = calloc(1, sizeof(*req));
-		if (!req)
-			return MHD_NO;
-		req->url = strdup(url);
-		snprintf(req->method, sizeof(req->method), "%s", method);
-		clock_gettime(CLOCK_MONOTONIC, &req->start);
-		*context = req;
-		return req->url ? MHD_YES : MHD_NO;
-	}
-	if (*size) {
-		*size = 0;
-		return MHD_YES;
-	}
-	return answer_request(c, req);
+	if (visit && msg->msg_iovlen && !msg->msg_controllen)
+		look_at_answer(visit, msg->msg_iov[0].iov_base, msg->msg_iov[0].iov_len,
+			       msg->msg_iovlen > 1 ? msg->msg_iov[1].iov_len : 0);
+	return syscall(SYS_sendmsg, fd, msg, flags);
 }
+
+/* ---- what libmicrohttpd calls ---- */
 
 static struct visit *visit_of(struct MHD_Connection *c)
 {
@@ -271,37 +434,46 @@ static struct visit *visit_of(struct MHD_Connection *c)
 	return info ? info->socket_context : NULL;
 }
 
-/* A URL must not be able to forge a line of the log. */
-static void put_quoted(FILE *f, const char *s)
+static struct request *new_request(const char *url, const char *method)
 {
-	for (; *s; s++) {
-		if (*s == '"' || *s == '\\')
-			fprintf(f, "\\%c", *s);
-		else if ((unsigned char)*s < 0x20 || *s == 0x7f)
-			fprintf(f, "\\x%02x", (unsigned char)*s);
-		else
-			fputc(*s, f);
-	}
+	struct request *req = calloc(1, sizeof(*req));
+
+	if (!req)
+		return NULL;
+	snprintf(req->method, sizeof(req->method), "%s", method);
+	req->url = strdup(url);
+	if (req->url)
+		return req;
+	free(req);
+	return NULL;
 }
 
-static void log_request(const struct visit *visit, const struct request *req, bool complete)
+/* First when the headers are there, then for every piece of a body, then once more. */
+static enum MHD_Result on_request(void *cls, struct MHD_Connection *c, const char *url,
+				  const char *method, const char *version, const char *data,
+				  size_t *size, void **context)
 {
-	time_t now = time(NULL);
-	struct timespec end;
-	struct tm tm;
-	char date[32];
+	struct visit *visit = visit_of(c);
+	struct request *req = *context;
 
-	clock_gettime(CLOCK_MONOTONIC, &end);
-	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));
-	flockfile(stdout);
-	printf("%s %s \"%s ", date, visit->peer, req->method);
-	put_quoted(stdout, req->url);
-	printf("\" %u %" PRIu64 " bytes, %.3f s, %s%s\n", req->status, req->bytes,
-	       (double)(end.tv_sec - req->start.tv_sec) +
-		       (double)(end.tv_nsec - req->start.tv_nsec) / 1e9,
-	       visit->note, complete ? "" : ", broken off");
-	fflush(stdout);
-	funlockfile(stdout);
+	(void)cls, (void)data;
+	if (!req) {
+		/* It was read together with the one before it. */
+		if (!visit->asking)
+			clock_gettime(CLOCK_MONOTONIC, &visit->since);
+		visit->asking = true;
+		req = new_request(url, method);
+		*context = visit->request = req;
+		if (!req)
+			return MHD_NO;
+		return end_is_clear(c, version) ? MHD_YES : answer_unclear(c, req);
+	}
+	if (*size) {
+		*size = 0;
+		return MHD_YES;
+	}
+	config.on_state(visit, VISIT_ANSWERED);
+	return answer_request(c, req);
 }
 
 static void on_completed(void *cls, struct MHD_Connection *c, void **context,
@@ -313,11 +485,14 @@ static void on_completed(void *cls, struct MHD_Connection *c, void **context,
 	(void)cls;
 	if (!req)
 		return;
-	if (!config.quiet && visit && req->status)
-		log_request(visit, req, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
+	if (req->status)
+		write_request_log(visit, req, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
 	free(req->url);
 	free(req);
-	*context = NULL;
+	*context = visit->request = NULL;
+	visit->asking = false;
+	visit->start_len = 0;
+	config.on_state(visit, VISIT_WAITS);
 }
 
 static void on_connection(void *cls, struct MHD_Connection *c, void **socket_context,
@@ -331,7 +506,6 @@ static void on_connection(void *cls, struct MHD_Connection *c, void **socket_con
 	} else {
 		visits[fd] = NULL;
 		config.on_close(*socket_context, fd);
-		free(*socket_context);
 		*socket_context = NULL;
 	}
 }
@@ -362,14 +536,11 @@ static struct MHD_Daemon *start_daemon(unsigned int limit)
 
 bool httpd_start(const struct httpd_config *c)
 {
-	struct rlimit files;
-
 	config = *c;
 	if (config.threads > MAX_THREADS)
 		config.threads = MAX_THREADS;
-	getrlimit(RLIMIT_NOFILE, &files);
-	visits = calloc(files.rlim_cur, sizeof(visits[0]));
-	visits_size = visits ? files.rlim_cur : 0;
+	visits = calloc(config.descriptors, sizeof(visits[0]));
+	visits_size = visits ? config.descriptors : 0;
 	while (visits && daemon_count < config.threads) {
 		daemons[daemon_count] = start_daemon(config.connections);
 		if (!daemons[daemon_count])
@@ -387,15 +558,16 @@ void httpd_add(int fd, const struct sockaddr *sa, socklen_t len, struct visit *v
 {
 	struct MHD_Daemon *daemon = daemons[next_daemon++ % daemon_count];
 
-	if ((size_t)fd < visits_size) {
-		visits[fd] = visit;
-		if (MHD_add_connection(daemon, fd, sa, len) == MHD_YES)
-			return;
-		visits[fd] = NULL;
-		fd = -1;
+	if ((size_t)fd >= visits_size) {
+		config.on_close(visit, fd);
+		close(fd);
+		return;
 	}
-	config.on_close(visit, fd);
-	free(visit);
+	visits[fd] = visit;
+	if (MHD_add_connection(daemon, fd, sa, len) == MHD_YES)
+		return;
+	visits[fd] = NULL;
+	config.on_close(visit, -1);
 }
 
 void httpd_stop(void)

@@ -4,24 +4,41 @@
 #define TLSREC_HTTPD_H
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <sys/socket.h>
+#include <time.h>
 
-/* One connection, made by whoever hands over the socket, freed here with free(). */
+/* One connection, made by whoever hands over the socket. */
 struct visit {
 	char peer[64];
 	char note[128];		/* for the log */
-	void *connection;	/* for receive and on_close */
+	/* The server's own: */
+	struct request *request;
+	bool asking;		/* something was read of a request whose answer is not over */
+	char start[96];		/* with what it begins */
+	size_t start_len;
+	struct timespec since;
+};
+
+enum visit_state {
+	VISIT_WAITS,		/* for the first byte of a request */
+	VISIT_ASKS,		/* for the rest of it */
+	VISIT_ANSWERED,		/* gets its answer */
 };
 
 struct httpd_config {
 	int dir;
+	bool dot_files;			/* serve and list names that begin with a dot */
 	unsigned int connections;	/* limit */
+	unsigned int descriptors;	/* all that may be in use are below this */
 	unsigned int idle_timeout_s;
 	unsigned int threads;
-	bool quiet;
-	/* Both are called from any thread. In place of recv(2), whose result and errno it has: */
+	FILE *log;			/* or NULL */
+	/* These are called from any thread. In place of recv(2), whose result and errno it has: */
 	ssize_t (*receive)(struct visit *visit, void *buf, size_t len);
-	/* Before the socket of a connection is closed; -1: it is closed already. */
+	/* In the beginning it waits. */
+	void (*on_state)(struct visit *visit, enum visit_state state);
+	/* Gives the visit back, before its socket is closed; -1: it is closed already. */
 	void (*on_close)(struct visit *visit, int fd);
 };
 

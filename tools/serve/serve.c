@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,8 +38,8 @@ struct options {
 	struct offer_options offer;
 	enum tlsrec_resume resume;
 	long tickets;
-	long connections, handshake_timeout_s, idle_timeout_s, threads;
-	bool quiet;
+	long connections, per_address, handshake_timeout_s, request_timeout_s, idle_timeout_s, threads;
+	bool dot_files, quiet;
 };
 
 /* ---- arguments ---- */
@@ -57,8 +58,11 @@ enum {
 	OPT_TICKETS,
 	OPT_NO_TICKETS,
 	OPT_NO_RESUMPTION,
+	OPT_DOT_FILES,
 	OPT_MAX_CONNECTIONS,
+	OPT_MAX_PER_ADDRESS,
 	OPT_HANDSHAKE_TIMEOUT,
+	OPT_REQUEST_TIMEOUT,
 	OPT_IDLE_TIMEOUT,
 	OPT_THREADS,
 };
@@ -67,6 +71,7 @@ static const struct argp_option options[] = {
 	{ .doc = "Where:", .group = 1 },
 	{ "port", OPT_PORT, "NUMBER", 0, "TCP port (default 8443; 0: any that is free)", 1 },
 	{ "listen", OPT_LISTEN, "ADDRESS", 0, "Only on this address or host name (default: on all)", 1 },
+	{ "dot-files", OPT_DOT_FILES, NULL, 0, "Serve and list names that begin with a dot, too", 1 },
 	{ .doc = "Who we are:", .group = 2 },
 	{ "cert", OPT_CERT, "FILE", 0,
 	  "Certificate and its chain, PEM; repeat for other names (SNI). Without one, a throw-away "
@@ -87,7 +92,11 @@ static const struct argp_option options[] = {
 	{ "no-resumption", OPT_NO_RESUMPTION, NULL, 0, "Keep no sessions at all", OFFER_GROUP },
 	{ .doc = "Limits:", .group = 5 },
 	{ "max-connections", OPT_MAX_CONNECTIONS, "NUMBER", 0, "At once (default 1000)", 5 },
+	{ "max-per-address", OPT_MAX_PER_ADDRESS, "NUMBER", 0,
+	  "Of them for one address, IPv6: for one /64 (default: half)", 5 },
 	{ "handshake-timeout", OPT_HANDSHAKE_TIMEOUT, "SECONDS", 0, "(default 10)", 5 },
+	{ "request-timeout", OPT_REQUEST_TIMEOUT, "SECONDS", 0,
+	  "For a request, from its first byte to its last (default 10)", 5 },
 	{ "idle-timeout", OPT_IDLE_TIMEOUT, "SECONDS", 0,
 	  "For a connection on which nothing moves (default 60)", 5 },
 	{ "threads", OPT_THREADS, "NUMBER", 0, "That send files (default: one for each CPU)", 5 },
@@ -160,6 +169,15 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPT_MAX_CONNECTIONS:
 		number(state, "max-connections", arg, 1, 1000000, &o->connections);
 		break;
+	case OPT_DOT_FILES:
+		o->dot_files = true;
+		break;
+	case OPT_MAX_PER_ADDRESS:
+		number(state, "max-per-address", arg, 1, 1000000, &o->per_address);
+		break;
+	case OPT_REQUEST_TIMEOUT:
+		number(state, "request-timeout", arg, 1, 3600, &o->request_timeout_s);
+		break;
 	case OPT_HANDSHAKE_TIMEOUT:
 		number(state, "handshake-timeout", arg, 1, 3600, &o->handshake_timeout_s);
 		break;
@@ -180,6 +198,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_END:
 		if (!o->dir)
 			argp_error(state, "which directory?");
+		if (!o->per_address)
+			o->per_address = (o->connections + 1) / 2;
 		if ((o->client_crl || o->client_optional) && !o->client_ca)
 			argp_error(state, "--client-crl and --client-optional need --client-ca");
 		break;
@@ -255,15 +275,20 @@ static struct tlsrec_ctx *make_context(const struct options *o)
 	return ctx;
 }
 
-/* Two descriptors for each connection: the socket and the file. */
-static void raise_file_limit(const struct options *o)
+/* Two for each connection: the socket and the file. */
+static unsigned int descriptors(const struct options *o)
+{
+	return (unsigned int)o->connections * 2 + 64;
+}
+
+/* Not less, if that is allowed, and not more: what there is for each descriptor is as long as that. */
+static void set_file_limit(const struct options *o)
 {
 	struct rlimit files;
 
 	if (getrlimit(RLIMIT_NOFILE, &files))
 		return;
-	if (files.rlim_cur < (rlim_t)o->connections * 2 + 64)
-		files.rlim_cur = (rlim_t)o->connections * 2 + 64;
+	files.rlim_cur = descriptors(o);
 	if (files.rlim_cur > files.rlim_max)
 		files.rlim_cur = files.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &files);
@@ -275,7 +300,10 @@ static void greet(const struct options *o, const char *sha256)
 	const char *format = strchr(host, ':') ? "Serving %s on https://[%s]:%u/ (Ctrl-C ends)\n"
 					       : "Serving %s on https://%s:%u/ (Ctrl-C ends)\n";
 
-	printf(format, o->dir, host, front_port());
+	char dir[4096];
+
+	tlsrec_clean(dir, sizeof(dir), o->dir, strlen(o->dir), "");
+	printf(format, dir, host, front_port());
 	if (*sha256)
 		printf("No --cert was given: the certificate is a throw-away one, SHA-256\n  %s\n", sha256);
 	fflush(stdout);
@@ -289,6 +317,29 @@ static bool open_directory(const char *path, int *dir)
 	return *dir >= 0;
 }
 
+/* A file that anybody could download from now on. */
+static void warn_of_key(int dir, const char *key)
+{
+	char link[64], top[PATH_MAX], path[PATH_MAX];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", dir);
+	n = readlink(link, top, sizeof(top) - 1);
+	if (n <= 0 || !realpath(key, path))
+		return;
+	/* The root directory ends in the slash that comes behind the others. */
+	n -= top[n - 1] == '/';
+	if (!strncmp(path, top, (size_t)n) && path[n] == '/')
+		say("the private key in %s is in the directory that is served: whoever knows its name can have it. "
+		    "Move it elsewhere.", key);
+}
+
+static void warn_of_keys(const struct options *o, int dir)
+{
+	for (int i = 0; i < o->cert_count; i++)
+		warn_of_key(dir, o->certs[i].key ? o->certs[i].key : o->certs[i].chain);
+}
+
 static enum status serve(const struct options *o, int dir, const char *sha256)
 {
 	struct front_config front = {
@@ -296,16 +347,21 @@ static enum status serve(const struct options *o, int dir, const char *sha256)
 		.address = o->address,
 		.port = o->port,
 		.connections = o->connections,
+		.per_address = o->per_address,
 		.handshake_timeout_s = o->handshake_timeout_s,
-		.quiet = o->quiet,
+		.request_timeout_s = o->request_timeout_s,
+		.log = o->quiet ? NULL : stdout,
 	};
 	struct httpd_config http = {
 		.dir = dir,
+		.dot_files = o->dot_files,
 		.connections = (unsigned int)o->connections,
+		.descriptors = descriptors(o),
 		.idle_timeout_s = (unsigned int)o->idle_timeout_s,
 		.threads = (unsigned int)(o->threads > 0 ? o->threads : 1),
-		.quiet = o->quiet,
+		.log = o->quiet ? NULL : stdout,
 		.receive = front_receive,
+		.on_state = front_on_visit,
 		.on_close = front_on_http_close,
 	};
 	enum status status = STATUS_LOCAL;
@@ -336,6 +392,7 @@ int serve_main(int argc, char **argv)
 		.tickets = 2,
 		.connections = 1000,
 		.handshake_timeout_s = 10,
+		.request_timeout_s = 10,
 		.idle_timeout_s = 60,
 		.threads = sysconf(_SC_NPROCESSORS_ONLN),
 	};
@@ -348,6 +405,7 @@ int serve_main(int argc, char **argv)
 	argp_parse(&argp, argc, argv, 0, NULL, &o);
 	if (!open_directory(o.dir, &dir))
 		return STATUS_LOCAL;
+	warn_of_keys(&o, dir);
 	if (!o.cert_count) {
 		certificate = selfsigned_make(sha256);
 		if (certificate < 0)
@@ -355,7 +413,7 @@ int serve_main(int argc, char **argv)
 		snprintf(throw_away, sizeof(throw_away), "/proc/self/fd/%d", certificate);
 		o.certs[o.cert_count++].chain = throw_away;
 	}
-	raise_file_limit(&o);
+	set_file_limit(&o);
 	status = serve(&o, dir, sha256);
 	if (certificate >= 0)
 		close(certificate);

@@ -60,6 +60,50 @@ static void test_ranges(void)
 	}
 }
 
+static void test_tags(void)
+{
+	static const struct {
+		const char *header;
+		bool weak, strong;
+	} lists[] = {
+		{ "\"a-1\"", true, true },
+		{ " \"a-1\" ", true, true },
+		{ "\"b\", \"a-1\"", true, true },
+		{ "\"b\",,\t\"a-1\",", true, true },
+		{ "W/\"a-1\"", true, false },
+		{ "W/\"b\", \"a-1\"", true, true },
+		{ "*", true, true },
+		{ " * ", true, true },
+		{ "*, \"b\"", false, false },
+		{ "", false, false },
+		{ "a-1", false, false },
+		{ "\"a\"", false, false },
+		{ "\"x\"a-1\"", false, false },
+		{ "\"xa-1\"", false, false },
+		{ "\"a-1", false, false },
+		{ "\"", false, false },
+		{ "W/", false, false },
+	};
+
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		ok(etag_matches(lists[i].header, "\"a-1\"", true) == lists[i].weak &&
+		   etag_matches(lists[i].header, "\"a-1\"", false) == lists[i].strong,
+		   "a list of tags: %s", lists[i].header);
+}
+
+static void test_dot_names(void)
+{
+	static const char *const hidden[] = { "/.git", "/.git/config", "/a/.htpasswd", "/..hidden", "/.well-knownx",
+					      "/a/.well-known/b", "//.a", "/.a/..", "/...", "/.well-known/.key" };
+	static const char *const shown[] = { "/", "/a.b", "/a./b", "/./a", "/../a", "/a/..", "/.well-known",
+					     "/.well-known/acme-challenge/x", "//.well-known/x", "" };
+
+	for (size_t i = 0; i < sizeof(hidden) / sizeof(hidden[0]); i++)
+		ok(has_dot_name(hidden[i]), "\"%s\" is hidden", hidden[i]);
+	for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++)
+		ok(!has_dot_name(shown[i]), "\"%s\" is not hidden", shown[i]);
+}
+
 static void test_headers(void)
 {
 	struct stat st = { .st_ino = 1, .st_size = 2, .st_mtim = { 3, 4 } };
@@ -76,8 +120,9 @@ static void test_headers(void)
 	st.st_mtim.tv_nsec = 5;
 	etag(&st, tag2);
 	ok(strcmp(tag, tag2), "a file changed within the second gets another tag");
-	ok(etag_matches(tag, tag) && etag_matches("*", tag) && !etag_matches(tag2, tag),
+	ok(etag_matches(tag, tag, true) && etag_matches("*", tag, true) && !etag_matches(tag2, tag, true),
 	   "If-None-Match compares tags");
+	test_tags();
 }
 
 static void test_directory_url(void)
@@ -130,7 +175,7 @@ static void test_paths(void)
 	};
 	char top[] = "/tmp/tlsrec-test-XXXXXX", cmd[64], *page;
 	size_t len = 0;
-	int dir;
+	int dir, sub;
 
 	if (!mkdtemp(top) || chdir(top)) {
 		ok(false, "a temporary directory");
@@ -140,7 +185,8 @@ static void test_paths(void)
 	if (mkdir("www", 0755) || chdir("www") || mkdir("sub", 0755) || mkfifo("fifo", 0644) ||
 	    symlink("../secret", "out") || symlink("..", "outdir") ||
 	    symlink("/etc/passwd", "abs") || symlink("sub/a b.txt", "in") ||
-	    symlink("/proc/self", "proc-link"))
+	    symlink("/proc/self", "proc-link") || symlink("../index.html", "sub/up") ||
+	    symlink("../../secret", "sub/out"))
 		perror(top);
 	put("index.html", "hello");
 	put("sub/a b.txt", "hello");
@@ -151,7 +197,7 @@ static void test_paths(void)
 		ok(!opens(dir, outside[i]), "\"%s\" is not served", outside[i]);
 	for (size_t i = 0; i < sizeof(inside) / sizeof(inside[0]); i++)
 		ok(opens(dir, inside[i]), "\"%s\" is served", inside[i]);
-	page = list_directory(dir, "/<sub>/", &len);
+	page = list_directory(dir, dir, "/<sub>/", false, &len);
 	ok(page && len == strlen(page), "a directory is listed");
 	ok(page && strstr(page, "href=\"./a%3Ab%3C%26%3E%22%27%25%3F%23.txt\"") &&
 	   strstr(page, "a:b&lt;&amp;&gt;&quot;") && strstr(page, "&lt;sub&gt;"),
@@ -159,6 +205,19 @@ static void test_paths(void)
 	ok(page && strstr(page, "href=\"./sub/\"") && !strstr(page, "hidden"),
 	   "directories end in a slash, hidden files stay hidden");
 	free(page);
+	page = list_directory(dir, dir, "/", false, &len);
+	ok(page && strstr(page, "./in\"") && !strstr(page, "./out") && !strstr(page, "./abs") && !strstr(page, "./proc"),
+	   "links are listed only if they stay inside");
+	free(page);
+	page = list_directory(dir, dir, "/", true, &len);
+	ok(page && strstr(page, "./.hidden\"") && !strstr(page, "./.\"") && !strstr(page, "./..\""),
+	   "hidden files are listed on demand");
+	free(page);
+	sub = open("sub", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	page = list_directory(dir, sub, "/sub/", false, &len);
+	ok(page && strstr(page, "./up\"") && !strstr(page, "./out\""), "also in a directory below");
+	free(page);
+	close(sub);
 	close(dir);
 	snprintf(cmd, sizeof(cmd), "rm -rf %s", top);
 	if (chdir("/") || system(cmd))
@@ -169,6 +228,7 @@ int main(void)
 {
 	test_ranges();
 	test_headers();
+	test_dot_names();
 	test_directory_url();
 	test_paths();
 	return done();
