@@ -10,6 +10,8 @@ MODLIB = $(INSTALL_MOD_PATH)/lib/modules/$(shell cut -d '"' -f 2 $(KDIR)/include
 DROP_IN := $(CURDIR)/kmod/tls
 TLS ?= $(if $(wildcard $(MODLIB)/updates/tls.ko*),1)
 KERNEL ?= 6.12
+# The key of a kernel that somebody else built is not there, and signing says so at length.
+UNSIGNED = $(if $(wildcard $(KDIR)/certs/signing_key.pem),,CONFIG_MODULE_SIG_ALL=)
 BUILD := $(CURDIR)/build
 USER_DIRS := userspace/lib tools
 VM := selftests/vm
@@ -36,8 +38,9 @@ modules:
 
 modules_install:
 	@[ "$(TLS)" != 1 ] || $(DROP_IN)/symbols $(KDIR) $(DROP_IN)
-	$(MAKE) -C $(KDIR) M=$(CURDIR) $@
-	@[ "$(TLS)" != 1 ] || $(MAKE) -C $(KDIR) M=$(DROP_IN) INSTALL_MOD_DIR=updates $@
+	$(MAKE) -C $(KDIR) M=$(CURDIR) $(UNSIGNED) $@
+	@[ "$(TLS)" != 1 ] || { $(MAKE) -C $(KDIR) M=$(DROP_IN) $(UNSIGNED) INSTALL_MOD_DIR=updates $@ && \
+		install -D -m 755 $(DROP_IN)/kernel-postinst $(INSTALL_MOD_PATH)/etc/kernel/postinst.d/tlsrec; }
 
 # One after the other: the command links with the library.
 user:

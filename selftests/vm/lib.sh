@@ -55,6 +55,19 @@ newest_kernel() { root_kernels trixie | awk '$1 !~ /-/ { print $1; exit }'; }
 stock_kernels() {
 	echo "6.1 6.12 $(root_kernels trixie | awk '$1 !~ /-/ { print $1 }' | paste -sd' ')"
 }
+# readme_lines SECTION: the commands of a section of README.md.
+readme_lines() {
+	sed -n "/^## $1\$/,/^## /s/^    //p" "$TOP/README.md"
+}
+# What is installed as README.md says: the first line of that is, already.
+INSTALL_KERNEL=6.1
+clean_dir() {
+	echo "$CACHE/clean-bookworm-$({
+		cat "$VM/packages/clean-bookworm"
+		readme_lines "Install it" | head -n 1
+		kernel_release "$INSTALL_KERNEL"
+	} | sha256sum | cut -c1-12)"
+}
 # series_of NAME: of a kernel whose build root is there.
 series_of() {
 	local series=$1
