@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # A crowd at the door: tlsrec serve answers its 1,000th honest client in time beside 10,000 slow, silent and half-sent ones,
 # and one address cannot have all places. (U6)
+# kernels: 6.12
 # shellcheck disable=SC2317 # functions are called by check
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -18,7 +19,9 @@ PORT, CA = int(sys.argv[1]), sys.argv[2]
 ME = "127.0.0.1"
 
 def context():
-    return ssl.create_default_context(cafile=CA)
+    ctx = ssl.create_default_context(cafile=CA)
+    ctx.maximum_version = ssl.TLSVersion.TLSv1_2    # resumed without a key exchange, which takes emulated processors long
+    return ctx
 
 def hello():
     """The bytes of a real ClientHello."""
@@ -55,8 +58,8 @@ class Stranger:
         self.said = 0
 
     def speak(self):
-        kind = self.number % 3    # silent, half of it, a byte at a time
-        end = [0, len(self.data) // 2, self.said + 1][kind]
+        # Most are silent, some say half of it, some a byte at a time.
+        end = {8: len(self.data) // 2, 9: self.said + 1}.get(self.number % 10, 0)
         try:
             self.said += self.socket.send(self.data[self.said:end]) if end > self.said else 0
         except OSError:
@@ -67,13 +70,13 @@ def beside(honest, strangers):
     ctx, session, worst, crowd = context(), None, 0, []
     for i in range(honest):
         crowd += [Stranger(i * strangers + n) for n in range(strangers)]
-        del crowd[:-3000]
+        del crowd[:-1000]
         for stranger in random.sample(crowd, min(len(crowd), strangers)):
             stranger.speak()
         begin = time.monotonic()
         with handshake(ctx, session=session) as tls:
             assert b"lazy dog" in fetch(tls)
-            session = tls.session
+            session = session or tls.session
         worst = max(worst, time.monotonic() - begin)
     print(f"{honest} were served beside {honest * strangers} strangers, the slowest in {worst:.1f} seconds")
 
@@ -83,7 +86,7 @@ def half_sent(count):
     for i in range(count):
         tls = handshake(ctx, f"127.2.{i % 40}.1", session)
         tls.sendall(b"GET /page.txt HTTP/1.1\r\nX: ")
-        session = tls.session or session
+        session = session or tls.session
         sockets.append(tls)
     print("ready", flush=True)
     while sockets:
@@ -139,11 +142,11 @@ says() { grep -q "$1" "$2.log"; }
 
 # ---- many ----
 
-serve --cert "$PKI/ec.pem" --key "$PKI/ec.key" --handshake-timeout 300 --request-timeout 5 --max-connections 1000
+serve --cert "$PKI/ec.pem" --key "$PKI/ec.key" --handshake-timeout 300 --request-timeout 20 --max-connections 100
 server=$last_pid
-background half client half_sent 30
+background half client half_sent 120
 half=$last_pid
-check "some send half a request" until_true says ready half
+check "half-sent requests take all places" until_true says ready half
 check "1,000 honest clients are served beside 10,000 strangers" client beside 1000 10
 sed 's/^/# /' "$WORK/log"
 check "requests that never end end" until_true sh -c "! kill -0 $half"

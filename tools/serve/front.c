@@ -214,10 +214,18 @@ static void handshake_step(struct guest *g)
 	ev_io_start(front.loop, &g->io);
 }
 
+/* Who says nothing costs no more than a socket: TLS is begun with the first byte. */
 static void on_handshake_io(struct ev_loop *loop, ev_io *w, int events)
 {
+	struct guest *g = w->data;
+
 	(void)loop, (void)events;
-	handshake_step(w->data);
+	if (!g->conn)
+		g->conn = tlsrec_conn_new(front.config->ctx, g->fd, NULL);
+	if (g->conn)
+		handshake_step(g);
+	else
+		handshake_drop(g, "out of memory.");
 }
 
 static void on_handshake_timer(struct ev_loop *loop, ev_timer *w, int events)
@@ -236,8 +244,8 @@ static void handshake_start(struct guest *g)
 	ev_io_init(&g->io, on_handshake_io, g->fd, EV_READ);
 	ev_timer_init(&g->timer, on_handshake_timer, (double)front.config->handshake_timeout_s, 0);
 	g->io.data = g->timer.data = g;
+	ev_io_start(front.loop, &g->io);
 	ev_timer_start(front.loop, &g->timer);
-	handshake_step(g);
 }
 
 /* ---- accepting ---- */
@@ -317,13 +325,6 @@ static void admit(int fd, const struct sockaddr_storage *address, socklen_t len)
 	if (!give_place(g)) {
 		close(fd);
 		free(g);
-		return;
-	}
-	g->conn = tlsrec_conn_new(front.config->ctx, fd, NULL);
-	if (!g->conn) {
-		say("out of memory for a new connection.");
-		close(fd);
-		guest_leave(g);
 		return;
 	}
 	handshake_start(g);
