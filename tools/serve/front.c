@@ -145,7 +145,7 @@ static void log_told(const struct guest *g)
 	if (g->place.told == PLACE_LATE)
 		log_end(g, "no request", "it took too long.");
 	else if (g->place.told == PLACE_NEEDED)
-		log_end(g, "no more requests", "none was under way when others needed the place.");
+		log_end(g, "no request", "it had not come when others needed the place.");
 }
 
 void front_on_http_close(struct visit *visit, int fd)
