@@ -40,6 +40,8 @@ struct tlsrec_work;
  *	nobody has the turn, read without it by poll
  * @lost: bytes that a call has counted are gone: there is no clean end
  * @corked: TCP_CORK is on, and the program knows nothing of it
+ * @waits: for TCP or for the rest of a splice: @kept or @until; written and read as
+ *	@kept
  * @charged: bytes charged to the socket for @work
  * @until: so long, in jiffies, what a splice left waits for what it promised, 0 if
  *	nothing does; written and read as @kept
@@ -53,6 +55,7 @@ struct tlsrec_tx {
 	int			err;
 	bool			lost;
 	bool			corked;
+	bool			waits;
 	unsigned int		kept;
 	unsigned int		charged;
 	unsigned long		until;

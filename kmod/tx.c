@@ -30,13 +30,15 @@ static bool tx_covered(const struct sock *sk)
 enum tlsrec_engine_need tlsrec_tx_look(const struct tlsrec_ctx *ctx)
 {
 	unsigned long until = READ_ONCE(ctx->tx.until);
-	bool kept = READ_ONCE(ctx->tx.kept);
 
+	/* One word says so: what it waits for may change between two. */
+	if (!READ_ONCE(ctx->tx.waits))
+		return TLSREC_ENGINE_NOTHING;
 	if (until && time_after_eq(jiffies, until))
 		return TLSREC_ENGINE_RUN;
-	if (kept && tx_covered(ctx->sk))
+	if (READ_ONCE(ctx->tx.kept) && tx_covered(ctx->sk))
 		return TLSREC_ENGINE_RUN;
-	return kept || until ? TLSREC_ENGINE_WAIT : TLSREC_ENGINE_NOTHING;
+	return TLSREC_ENGINE_WAIT;
 }
 
 /*
@@ -62,9 +64,9 @@ static unsigned long tx_promise(void)
 }
 
 /*
- * Somebody else is to move it, or the engine after a while. A socket with @kept or
- * @until leaves the engine's lists only with its lock; one that is @fresh had none
- * of them before, and is perhaps just being taken off.
+ * Somebody else is to move it, or the engine after a while. A socket that waits
+ * leaves the engine's lists only with its lock; one that is @fresh did not wait
+ * before, and is perhaps just being taken off.
  */
 static void tx_wait(struct sock *sk, bool fresh)
 {
@@ -97,7 +99,7 @@ void tlsrec_tx_settle(struct sock *sk, struct tlsrec_tx *tx, bool follows)
 	struct tlsrec_work *work = tx->work;
 	unsigned int stays = txwork_mem(work);
 	unsigned int kept = work->out_bytes;
-	bool fresh = !tx->kept && !tx->until;
+	bool fresh = !tx->waits;
 	unsigned long until = work->rec.until;
 
 	if (work->rec.due)
@@ -107,6 +109,7 @@ void tlsrec_tx_settle(struct sock *sk, struct tlsrec_tx *tx, bool follows)
 	/* These pair with the READ_ONCE() of those who look without the lock. */
 	WRITE_ONCE(tx->kept, kept);
 	WRITE_ONCE(tx->until, until);
+	WRITE_ONCE(tx->waits, kept || until);
 	if (unlikely(kept && !follows)) {
 		tx_watch(sk, work, fresh);
 	} else if (until) {
