@@ -99,7 +99,11 @@ bool tlsrec_stream_memory_free(const struct sock *sk, int wake)
 
 	rcu_read_lock();
 	ctx = rcu_dereference(inet_csk(sk)->icsk_ulp_data);
-	if (ctx && !READ_ONCE(ctx->tx.turn.held))
+	/*
+	 * Pairs with the release in tlsrec_turn_give(): not what was kept before a
+	 * call that has ended, and that TCP has told all about while it slept.
+	 */
+	if (ctx && !smp_load_acquire(&ctx->tx.turn.held))
 		bytes = READ_ONCE(ctx->tx.kept);
 	rcu_read_unlock();
 	if (likely(!bytes))

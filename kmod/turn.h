@@ -56,7 +56,11 @@ static inline bool tlsrec_turn_give(struct sock *sk, struct tlsrec_turn *turn)
 
 	sock_owned_by_me(sk);
 
-	WRITE_ONCE(turn->held, false);
+	/*
+	 * Who finds nobody here finds what he has left, too. Pairs with the acquire
+	 * in tlsrec_stream_memory_free().
+	 */
+	smp_store_release(&turn->held, false);
 	/* No barrier: waiters get on the queue under the socket lock. */
 	if (waitqueue_active(&turn->wait))
 		wake_up(&turn->wait);
