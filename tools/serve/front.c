@@ -18,7 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MAX_LISTENERS = 8, FAREWELL_SECONDS = 10 };
+enum { MAX_LISTENERS = 8, FAREWELL_SECONDS = 10, TOLD_MS = 1000 };
 
 /* ---- the state ---- */
 
@@ -137,7 +137,8 @@ void front_on_visit(struct visit *visit, enum visit_state state)
 		[VISIT_ANSWERED] = PLACE_ANSWER,
 	};
 
-	place_set(&((struct guest *)visit)->place, states[state]);
+	if (place_set(&((struct guest *)visit)->place, states[state]))
+		ev_async_send(front.loop, &front.news);
 }
 
 static void log_told(const struct guest *g)
@@ -354,7 +355,7 @@ static void on_accept(struct ev_loop *loop, ev_io *w, int events)
 static void on_tick(struct ev_loop *loop, ev_timer *w, int events)
 {
 	(void)loop, (void)w, (void)events;
-	places_tell_late((uint64_t)front.config->request_timeout_s * 1000);
+	places_tell_late((uint64_t)front.config->request_timeout_s * 1000, TOLD_MS);
 }
 
 static void on_retry(struct ev_loop *loop, ev_timer *w, int events)

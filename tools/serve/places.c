@@ -18,9 +18,14 @@ struct places_address {
 static struct {
 	pthread_mutex_t lock;	/* for all of this, and for every struct place */
 	long limit, per_address, taken;
-	struct place waiting;	/* head of the list of all that can be sent away, the longest waiting first */
+	/* Heads of lists, the longest first: all that can be sent away; those that were told to go and are still here. */
+	struct place waiting, told;
 	void *addresses;	/* tree of struct places_address */
-} places = { .lock = PTHREAD_MUTEX_INITIALIZER, .waiting = { .prev = &places.waiting, .next = &places.waiting } };
+} places = {
+	.lock = PTHREAD_MUTEX_INITIALIZER,
+	.waiting = { .prev = &places.waiting, .next = &places.waiting },
+	.told = { .prev = &places.told, .next = &places.told },
+};
 
 void places_init(long limit, long per_address)
 {
@@ -101,16 +106,30 @@ static void unlink_place(struct place *p)
 	p->prev = p->next = NULL;
 }
 
-static void set_state(struct place *p, enum place_state state)
+static void move_to(struct place *head, struct place *p)
 {
 	unlink_place(p);
-	p->state = state;
 	p->since_ms = now_ms();
-	if (state == PLACE_ANSWER || p->told != PLACE_WELCOME)
-		return;
-	p->prev = places.waiting.prev;
-	p->next = &places.waiting;
+	p->prev = head->prev;
+	p->next = head;
 	p->prev->next = p->next->prev = p;
+}
+
+static bool set_state(struct place *p, enum place_state state)
+{
+	bool stays = p->told != PLACE_WELCOME && state == PLACE_ANSWER;
+
+	p->state = state;
+	/* The request had been read when it was told: it is answered, and that was the last one. */
+	if (stays) {
+		p->told = PLACE_WELCOME;
+		p->address->places++;
+	}
+	if (state == PLACE_ANSWER)
+		unlink_place(p);
+	else if (p->told == PLACE_WELCOME)
+		move_to(&places.waiting, p);
+	return stays;
 }
 
 /* Reading from the socket ends, which wakes whoever polls it; writing does not, so there can be a goodbye. */
@@ -118,7 +137,7 @@ static void tell(struct place *p, enum place_told what)
 {
 	p->told = what;
 	p->address->places--;
-	unlink_place(p);
+	move_to(&places.told, p);
 	shutdown(p->fd, SHUT_RD);
 }
 
@@ -149,7 +168,18 @@ bool places_make_room(struct place **loser)
 	return made;
 }
 
-void places_tell_late(uint64_t ms)
+/* Who waits for room for something of the server's own, such as 100 Continue, does not see that there is no more to read. */
+static void end_told(uint64_t now, uint64_t ms)
+{
+	struct place *p;
+
+	while ((p = places.told.next) != &places.told && now - p->since_ms > ms) {
+		unlink_place(p);
+		shutdown(p->fd, SHUT_RDWR);
+	}
+}
+
+void places_tell_late(uint64_t ms, uint64_t told_ms)
 {
 	uint64_t now = now_ms();
 	struct place *p, *next;
@@ -160,6 +190,7 @@ void places_tell_late(uint64_t ms)
 		if (p->state == PLACE_REQUEST && p->fd >= 0)
 			tell(p, PLACE_LATE);
 	}
+	end_told(now, told_ms);
 	pthread_mutex_unlock(&places.lock);
 }
 
@@ -194,11 +225,14 @@ enum place_taken place_take(struct place *p, const struct sockaddr *sa, struct p
 	return taken;
 }
 
-void place_set(struct place *p, enum place_state state)
+bool place_set(struct place *p, enum place_state state)
 {
+	bool stays;
+
 	pthread_mutex_lock(&places.lock);
-	set_state(p, state);
+	stays = set_state(p, state);
 	pthread_mutex_unlock(&places.lock);
+	return stays;
 }
 
 void place_hand_over(struct place *p, int fd)

@@ -51,8 +51,11 @@ enum place_taken { PLACE_TAKEN, PLACE_REFUSED, PLACE_NO_MEMORY };
  */
 enum place_taken place_take(struct place *p, const struct sockaddr *sa, struct place **loser);
 
-/* What it does from now on. */
-void place_set(struct place *p, enum place_state state);
+/*
+ * What it does from now on. True if it was told to go and stays after all, for an answer to what had been read by then: who
+ * was promised its place needs another.
+ */
+bool place_set(struct place *p, enum place_state state);
 
 /* From now on another thread has the connection, and may call all of these for it. */
 void place_hand_over(struct place *p, int fd);
@@ -69,7 +72,10 @@ void place_leave(struct place *p);
  */
 bool places_make_room(struct place **loser);
 
-/* Tells those whose request has been under way for more than this. */
-void places_tell_late(uint64_t ms);
+/*
+ * Tells those whose request has been under way for more than ms. Who was told something more than told_ms ago and is still
+ * here can write no more, either.
+ */
+void places_tell_late(uint64_t ms, uint64_t told_ms);
 
 #endif

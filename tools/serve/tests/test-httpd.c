@@ -19,7 +19,7 @@
 
 /* ---- the server ---- */
 
-static int log_fd, listener;
+static int log_fd, listener, server_end;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static int closed;
@@ -48,6 +48,20 @@ static void on_state(struct visit *visit, enum visit_state state)
 	pthread_mutex_unlock(&lock);
 }
 
+static void pass_ms(long ms)
+{
+	nanosleep(&(struct timespec){ .tv_nsec = ms * 1000000 }, NULL);
+}
+
+static void wait_for_state(void)
+{
+	for (bool seen = false; !seen; pass_ms(10)) {
+		pthread_mutex_lock(&lock);
+		seen = *states;
+		pthread_mutex_unlock(&lock);
+	}
+}
+
 static void on_close(struct visit *visit, int fd)
 {
 	(void)fd;
@@ -69,11 +83,20 @@ static int visit(void)
 	getsockname(listener, (struct sockaddr *)&in, &len);
 	if (connect(fd, (struct sockaddr *)&in, len))
 		perror("connect");
-	g->fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+	g->fd = server_end = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
 	strcpy(g->visit.peer, "192.0.2.1:1");
 	strcpy(g->visit.note, "plain");
 	httpd_add(g->fd, (struct sockaddr *)&in, len, &g->visit);
 	return fd;
+}
+
+static void wait_until_closed(void)
+{
+	pthread_mutex_lock(&lock);
+	while (!closed)
+		pthread_cond_wait(&changed, &lock);
+	closed = 0;
+	pthread_mutex_unlock(&lock);
 }
 
 /* Sends it all, then reads until the server ends the connection. */
@@ -91,11 +114,7 @@ static void talk(const char *request, size_t len, char *answer, size_t size)
 		used += (size_t)n;
 	answer[used] = '\0';
 	close(fd);
-	pthread_mutex_lock(&lock);
-	while (!closed)
-		pthread_cond_wait(&changed, &lock);
-	closed = 0;
-	pthread_mutex_unlock(&lock);
+	wait_until_closed();
 }
 
 /* What was logged since the last time. */
@@ -276,6 +295,28 @@ static void test_states(void)
 	logged();
 }
 
+/* U6: what the server has to say before it reads on does not fit into the socket; that there is no more to read goes unnoticed. */
+static void test_no_room(void)
+{
+	static const char request[] = "POST / HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 1\r\n\r\n";
+	static const char fill[4096];
+	int fd;
+
+	memset(states, 0, sizeof(states));
+	fd = visit();
+	/* Twice: what goes out in between makes room. */
+	for (int i = 0; i < 2; i++, pass_ms(100))
+		while (sendto(server_end, fill, sizeof(fill), MSG_DONTWAIT, NULL, 0) > 0)
+			;
+	send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL);
+	wait_for_state();
+	shutdown(server_end, SHUT_RDWR);
+	wait_until_closed();
+	ok(!strcmp(states, "rw"), "who has no room for the server's word goes when nothing can be written, either");
+	close(fd);
+	logged();
+}
+
 static void test_noise(void)
 {
 	unsigned char noise[200];
@@ -336,6 +377,7 @@ int main(void)
 	test_too_long();
 	test_preconditions(config.dir);
 	test_states();
+	test_no_room();
 	test_noise();
 	httpd_stop();
 	fclose(config.log);

@@ -155,14 +155,44 @@ static void test_late(void)
 	place_set(&p[2], PLACE_REQUEST);
 	pass_ms(20);
 	place_set(&p[3], PLACE_REQUEST);
-	places_tell_late(1000000);
+	places_tell_late(1000000, 1000000);
 	ok(p[2].told == PLACE_WELCOME, "a request has its time");
-	places_tell_late(10);
+	places_tell_late(10, 1000000);
 	ok(p[2].told == PLACE_LATE && at_end(fds[4]), "but no more than that, whatever comes meanwhile");
 	ok(p[0].told == PLACE_WELCOME && p[1].told == PLACE_WELCOME && p[3].told == PLACE_WELCOME,
 	   "which is not that of handshakes, of idle connections and of the next one");
 	leave_all(p, 4);
 	for (int i = 0; i < 8; i++)
+		close(fds[i]);
+}
+
+static void test_told(void)
+{
+	struct place p[PER_ADDRESS + 2];
+	int fds[4];
+
+	for (int i = 0; i < 2; i++) {
+		if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds + 2 * i))
+			return;
+		taken(&p[i], "::1");
+		place_hand_over(&p[i], fds[2 * i]);
+		places_make_room(&loser);
+	}
+	pass_ms(20);
+	places_tell_late(1000000, 1000000);
+	ok(can_write(fds[0]) && can_write(fds[2]), "who was told has time to go");
+	ok(place_set(&p[1], PLACE_ANSWER) && p[1].told == PLACE_WELCOME && !place_set(&p[0], PLACE_REQUEST),
+	   "with an answer to what had been read he stays, and whoever waits for the place learns of it");
+	places_tell_late(1000000, 10);
+	ok(!can_write(fds[0]), "who does not go can write no more");
+	ok(can_write(fds[2]), "but who gets an answer can");
+	for (int i = 2; i <= PER_ADDRESS; i++) {
+		taken(&p[i], "::1");
+		place_set(&p[i], PLACE_ANSWER);
+	}
+	ok(take(&p[PER_ADDRESS + 1], "::1") == PLACE_REFUSED, "and counts for his address");
+	leave_all(p, PER_ADDRESS + 1);
+	for (int i = 0; i < 4; i++)
 		close(fds[i]);
 }
 
@@ -173,5 +203,6 @@ int main(void)
 	test_addresses();
 	test_other_thread();
 	test_late();
+	test_told();
 	return done();
 }
