@@ -209,6 +209,12 @@ static STACK_OF(X509) *sent_chain(const struct tlsrec_conn *conn)
 	return evidence ? evidence->issuers : SSL_get_peer_cert_chain(conn->ssl);
 }
 
+/* Whether the peer has shown what OpenSSL says it has: in the beginning that is from the session that is offered. */
+static bool has_shown(const struct tlsrec_conn *conn)
+{
+	return conn->state == TR_OVER || (conn->verdict.checked && !conn->verdict.of_session);
+}
+
 /* One certificate after the other, DER; OpenSSL's own form takes ten times as much. */
 static void keep_chain(struct tlsrec_conn *conn)
 {
@@ -219,7 +225,7 @@ static void keep_chain(struct tlsrec_conn *conn)
 	free(conn->chain);
 	conn->chain = NULL;
 	conn->chain_len = 0;
-	if (!leaf)
+	if (!leaf || !has_shown(conn))
 		return;
 	for (int i = -1; i < sk_X509_num(chain); i++) {
 		X509 *cert = i < 0 ? leaf : sk_X509_value(chain, i);

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <openssl/ocsp.h>
 #include <openssl/pem.h>
@@ -88,6 +90,37 @@ static void test_info(bool verify, struct pki_cert *shown)
 		free(data);
 		free(pem[0]);
 		free(pem[1]);
+	}
+}
+
+/* A server that says nothing has shown nothing, whatever is in the session that it is offered. */
+static void test_nothing_shown(void)
+{
+	for (int version = TLSREC_TLS_1_2; version <= TLSREC_TLS_1_3; version++) {
+		struct pair pair = pair_make(false, version, cert, root);
+		const struct tlsrec_info *info;
+		char *pem[2];
+		bool ok;
+
+		SSL_CTX_set_tlsext_status_cb(pair.peer_ctx, staple);
+		ok = pair_run(&pair) && pair_exchange(&pair);
+		pair_end(&pair);
+		socketpair(AF_UNIX, SOCK_STREAM, 0, pair.fd);
+		pair.conn = tlsrec_conn_new(pair.ctx, pair.fd[0], "server.example");
+		ok = ok && tlsrec_step(pair.conn) == TLSREC_WANT_READ &&
+		     pair.conn->verdict.of_session;
+		pem[0] = tlsrec_conn_peer_pem(pair.conn);
+		close(pair.fd[1]);
+		ok = ok && tlsrec_step(pair.conn) == TLSREC_ERROR;
+		pem[1] = tlsrec_conn_peer_pem(pair.conn);
+		info = tlsrec_conn_info(pair.conn);
+		tap_ok(ok && !pem[0] && !pem[1] && !info->peer && !info->verified,
+		       "TLS 1.%d: nothing was shown", version - 0x0301);
+		tlsrec_conn_free(pair.conn);
+		close(pair.fd[0]);
+		free(pem[0]);
+		free(pem[1]);
+		pair_free(&pair);
 	}
 }
 
@@ -327,6 +360,7 @@ int main(void)
 	staple_file = pki_ocsp("good.der", cert, middle, middle, V_OCSP_CERTSTATUS_GOOD, 5);
 	test_info(true, cert);
 	test_info(false, stranger);
+	test_nothing_shown();
 	test_damaged();
 	test_foreign();
 	test_no_certificate();
