@@ -121,10 +121,13 @@ enum tlsrec_control tlsrec_control(struct tlsrec_conn *conn)
 	if (conn->control.closed)
 		return TLSREC_CONTROL_CLOSED;
 	n = tr_recv_typed(conn->wire.fd, buf, 1, MSG_PEEK | MSG_DONTWAIT, &what);
-	if (n >= 0 && what.type == TR_DATA) {
+	if (n > 0 && what.type == TR_DATA) {
 		conn->control.spent = 0;
 		return TLSREC_CONTROL_DATA;
 	}
+	/* A record of data without content: left to the program, which finds nothing in it. */
+	if (!n && what.type == TR_DATA)
+		return tr_control_allowed(conn) ? TLSREC_CONTROL_DATA : TLSREC_CONTROL_ERROR;
 	if (n >= 0 && what.type != TR_NO_TYPE)
 		n = tr_recv_typed(conn->wire.fd, buf, sizeof(buf), MSG_DONTWAIT, &what);
 	if (n < 0) {

@@ -72,6 +72,8 @@ bool both_start(struct both *both, const struct pki_cert *root, const struct pki
 	both->ctx[1] = kernel_ctx(true, cert, root);
 	if (both->version)
 		tlsrec_ctx_set_versions(both->ctx[1], both->version, both->version);
+	if (both->bare)
+		tlsrec_ctx_set_ulp(both->ctx[0], NULL);
 	tcp_pair(AF_INET6, both->fd);
 	both->conn[0] = tlsrec_conn_new(both->ctx[0], both->fd[0], "server.example");
 	both->conn[1] = tlsrec_conn_new(both->ctx[1], both->fd[1], NULL);

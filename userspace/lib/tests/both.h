@@ -22,6 +22,7 @@ int tcp_pair(int family, int fd[2]);
 struct both {
 	/* Set before both_start(), or 0: a version to hold to. */
 	int version;
+	bool bare;	/* the client's keys stay in its object, for records that no kernel makes */
 
 	/* Set by it: client, server. */
 	struct tlsrec_ctx *ctx[2];

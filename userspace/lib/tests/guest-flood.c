@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "both.h"
+#include "conn.h"
 #include "record.h"
 #include "socket.h"
 #include "tap.h"
@@ -129,6 +130,42 @@ static void test_control(const struct flood *f)
 	tap_ok(result == TLSREC_CONTROL_ERROR && errno == EPROTO && handled >= 256 && handled < MANY,
 	       "U5: %s: tlsrec_control() took %d: %s", f->name, handled,
 	       tlsrec_conn_error(both.conn[!f->from]));
+	both_end(&both);
+}
+
+static bool send_sealed(struct both *both, uint8_t type, const void *data, size_t len)
+{
+	static uint8_t record[TR_RECORD_MAX];
+	struct tr_keys *keys = &both->conn[0]->keys;
+	ssize_t n = tr_seal(keys->version, &keys->tx, type, data, len, record);
+
+	return n > 0 && send(both->fd[0], record, (size_t)n, 0) == n;
+}
+
+/* The same with empty records of data in between, in which there is none. */
+static void test_empty_between(int version)
+{
+	struct both both = { .version = version, .bare = true };
+	enum tlsrec_control result = TLSREC_CONTROL_NONE;
+	int handled = 0;
+	char byte;
+	bool ok;
+
+	ok = both_start(&both, root, ec);
+	alarm(LIMIT_S);
+	while (ok && result >= 0 && handled < MANY) {
+		ok = send_sealed(&both, TR_DATA, "", 0) && send_sealed(&both, TR_ALERT, "\x01\x5a", 2);
+		do {
+			result = tlsrec_control(both.conn[1]);
+			if (result == TLSREC_CONTROL_DATA)
+				ok = ok && recv(both.fd[1], &byte, 1, MSG_DONTWAIT) < 0;
+		} while (ok && result > TLSREC_CONTROL_NONE && result != TLSREC_CONTROL_HANDLED);
+		handled += result == TLSREC_CONTROL_HANDLED;
+	}
+	alarm(0);
+	tap_ok(result == TLSREC_CONTROL_ERROR && errno == EPROTO && handled < MANY,
+	       "U5: TLS 1.%d: empty records and warnings in turn: tlsrec_control() took %d: %s", (version & 15) - 1,
+	       handled, tlsrec_conn_error(both.conn[1]));
 	both_end(&both);
 }
 
@@ -310,6 +347,7 @@ int main(void)
 	test_blocking(&floods[KEY_UPDATES]);
 	test_no_room_for_answer();
 	for (int version = TLSREC_TLS_1_2; version <= TLSREC_TLS_1_3; version++) {
+		test_empty_between(version);
 		test_no_room_for_alert(version);
 		test_cut_off(version);
 	}
