@@ -43,12 +43,13 @@ enum tlsrec_engine_need tlsrec_tx_look(const struct tlsrec_ctx *ctx)
 
 /*
  * Will TCP call for what is kept? Not when it has nothing in flight, not those
- * who have a callback of their own, and not for a record to be sealed.
+ * who have a callback of their own, and not for a record to be sealed when
+ * nothing is before it.
  */
 static bool tx_has_event(struct sock *sk, const struct tlsrec_work *work)
 {
-	return !tcp_rtx_and_write_queues_empty(sk) && !work->rec.due &&
-	       !tx_covered(sk);
+	return !tcp_rtx_and_write_queues_empty(sk) &&
+	       (work->out_bytes || !work->rec.due) && !tx_covered(sk);
 }
 
 /* Is TCP as a whole short of memory? */
@@ -61,6 +62,12 @@ static inline bool tx_short(const struct sock *sk)
 static unsigned long tx_promise(void)
 {
 	return (jiffies + HZ / 5) | 1;
+}
+
+/* It waits for nothing more. */
+static unsigned long tx_ended(void)
+{
+	return (jiffies - 1) | 1;
 }
 
 /*
@@ -99,11 +106,13 @@ void tlsrec_tx_settle(struct sock *sk, struct tlsrec_tx *tx, bool follows)
 	struct tlsrec_work *work = tx->work;
 	unsigned int stays = txwork_mem(work);
 	unsigned int kept = work->out_bytes;
-	bool fresh = !tx->waits;
 	unsigned long until = work->rec.until;
+	bool fresh = !tx->waits;
 
-	if (work->rec.due)
+	if (work->rec.due) {
 		kept += work->rec.len;
+		until = 0;
+	}
 	if (kept && follows)
 		until = tx_promise();
 	/* These pair with the READ_ONCE() of those who look without the lock. */
@@ -526,7 +535,9 @@ static void call_end(struct tx_call *call, int err)
 	if (rec->spliced)
 		txrec_hold(call->work);
 	rec->counted = rec->open;
-	if (call->copied)
+	if (rec->ended)
+		rec->until = tx_ended();
+	else if (call->copied)
 		rec->until = rec->open && call->flags & MSG_SPLICE_PAGES ?
 			     tx_promise() : 0;
 	/* Users inside the kernel put callbacks of their own over ours. */
@@ -761,15 +772,16 @@ static void push_some(struct sock *sk, struct tlsrec_tx *tx)
  * @sk: locked
  * @tx: transmit direction
  *
- * A writer that sleeps in the middle of its call goes on by himself, and may leave
- * the record open; then it waits for nothing more.
+ * A writer that sleeps in the middle of its call goes on by himself. If he leaves
+ * the record open, it waits for nothing more then; in the middle of his call it
+ * is not cut off.
  */
 void tlsrec_tx_flush(struct sock *sk, struct tlsrec_tx *tx)
 {
 	if (!tx->work)
 		return;
 	if (tx->turn.held) {
-		tx->work->rec.due |= tx->work->rec.len > 0;
+		tx->work->rec.ended |= tx->work->rec.len > 0;
 		return;
 	}
 	tx_drain(sk, tx, true, push_some);

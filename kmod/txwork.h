@@ -39,6 +39,7 @@ enum {
  * @in_place: some of its source is its target
  * @apart: nothing of its source is its target, see txrec_part()
  * @uneven: a piece that it was copied to ends off a cipher block
+ * @ended: a splice has left some of it, and will not go on
  * @type: content type
  * @split: head and tail are in @ends; otherwise the first target entry begins
  *	with room for the additional data, and @tail bytes are behind @room
@@ -64,6 +65,7 @@ struct tx_record {
 	bool			in_place;
 	bool			apart;
 	bool			uneven;
+	bool			ended;
 	u8			type;
 	bool			split;
 	bool			copied_last;
