@@ -53,6 +53,7 @@ struct way {
 	bool expired;			/* a KeyUpdate was read, the next key is not set */
 	bool faulty;			/* calls of the sender had faults */
 	bool given_up;			/* and one has ended it */
+	bool clear;			/* nothing was in the way of the sender's last call when it began */
 	struct mark marks[MARKS];
 	unsigned int nmarks;
 	struct tt_key tx_key, rx_key;

@@ -328,6 +328,7 @@ static bool may_be_interrupted(const struct seq *s)
 	return s->all->interrupts || s->timeouts;
 }
 
+/* Asked in front of a call: an acknowledgement may come while it fails. */
 static bool nothing_in_the_way(const struct seq *s, const struct way *w)
 {
 	int out = 1;
@@ -340,7 +341,7 @@ static void check_send_error(struct seq *s, struct way *w, const char *what, int
 {
 	if (short_of_memory(s, err) || gives_up(s, w, err))
 		return;
-	if (err == EAGAIN && nothing_in_the_way(s, w))
+	if (err == EAGAIN && w->clear)
 		wrong("%s: EAGAIN, with nothing in the way", what);
 	if (err == EAGAIN && may_not_wait(s, flags))
 		return;
@@ -368,6 +369,7 @@ ssize_t call_send(struct seq *s, struct way *w, int how, size_t len, int flags)
 	model_lock();
 	w->trying = len;
 	model_unlock();
+	w->clear = nothing_in_the_way(s, w);
 	fault_begin(s);
 	switch (how) {
 	case 0:
@@ -423,6 +425,7 @@ static ssize_t send_control(struct seq *s, struct way *w, uint8_t type, const vo
 	model_mark(w, type, len, update);
 	w->trying = len;
 	model_unlock();
+	w->clear = nothing_in_the_way(s, w);
 	fault_begin(s);
 	n = TRY(tt_send_type(w->tx->fd, type, data, len, flags | MSG_NOSIGNAL));
 	err = errno;

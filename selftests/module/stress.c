@@ -366,8 +366,11 @@ static const struct bulk bulks[] = {
 };
 
 /* where everybody is, for whoever has to find out why */
-static void stalled(const struct dir d[2])
+static void stalled(const struct dir d[2], const struct job j[8])
 {
+	for (int i = 0; i < 8; i++)
+		if (j[i].error)
+			ksft_print_msg("%s %d.%d: %s (%ld)\n", i < 4 ? "writer" : "reader", i & 1, j[i].id, j[i].error, j[i].detail);
 	ksft_print_msg("stalled: sent %llu + %llu, received %llu + %llu\n", (unsigned long long)d[0].bytes_out, (unsigned long long)d[1].bytes_out,
 		       (unsigned long long)d[0].bytes_in, (unsigned long long)d[1].bytes_in);
 	fflush(stdout);
@@ -376,12 +379,12 @@ static void stalled(const struct dir d[2])
 	ksft_exit_fail_msg("no byte moved for 90 s\n");
 }
 
-static void join(struct job *j, const struct dir d[2])
+static void join(struct job j[8], int i, const struct dir d[2])
 {
 	/* a stall is a failure too, and must not look like a hung machine */
 	uint64_t quiet = tt_now_ms(), last = 0;
 
-	while (pthread_tryjoin_np(j->thread, NULL)) {
+	while (pthread_tryjoin_np(j[i].thread, NULL)) {
 		uint64_t sum = d[0].bytes_in + d[1].bytes_in + d[0].bytes_out + d[1].bytes_out;
 
 		if (sum != last) {
@@ -389,7 +392,7 @@ static void join(struct job *j, const struct dir d[2])
 			quiet = tt_now_ms();
 		}
 		if (tt_now_ms() - quiet > 90000)
-			stalled(d);
+			stalled(d, j);
 		usleep(20000);
 	}
 }
@@ -449,11 +452,11 @@ static bool bulk_run(const struct bulk *b, size_t bytes)
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	alarms(b->alarm_us);
 	for (int i = 0; i < 4; i++)
-		join(&j[i], d);
+		join(j, i, d);
 	shutdown(fd[0], SHUT_WR);
 	shutdown(fd[1], SHUT_WR);
 	for (int i = 4; i < 8; i++)
-		join(&j[i], d);
+		join(j, i, d);
 	alarms(0);
 	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 	for (int i = 0; i < 8; i++) {
