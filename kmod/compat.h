@@ -153,7 +153,7 @@ static int name(struct sock *sk, int cmd, unsigned long arg)		\
 {									\
 	int answer;							\
 									\
-	if (!fn(sk, cmd, &answer))					\
+	if (!(fn)(sk, cmd, &answer))					\
 		return base(sk)->ioctl(sk, cmd, arg);			\
 	return put_user(answer, (int __user *)arg);			\
 }
@@ -161,7 +161,7 @@ static int name(struct sock *sk, int cmd, unsigned long arg)		\
 #define TLSREC_IOCTL_WRAPPER(name, fn, base)				\
 static int name(struct sock *sk, int cmd, int *karg)			\
 {									\
-	if (!fn(sk, cmd, karg))						\
+	if (!(fn)(sk, cmd, karg))						\
 		return base(sk)->ioctl(sk, cmd, karg);			\
 	return 0;							\
 }
