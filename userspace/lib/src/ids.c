@@ -180,4 +180,5 @@ void tr_ids_clear(struct tlsrec_ctx *ctx)
 	while (ctx->ids.count)
 		drop_oldest(&ctx->ids);
 	free(ctx->ids.buckets);
+	ctx->ids.buckets = NULL;
 }
