@@ -147,6 +147,12 @@ static bool collect_staple(struct tr_evidence *evidence, SSL *ssl)
 	return true;
 }
 
+/* For an OCSP response. */
+static bool asks(const struct tlsrec_ctx *ctx)
+{
+	return !ctx->server && ctx->ocsp != TLSREC_OCSP_OFF;
+}
+
 static struct tr_evidence *collect(struct tlsrec_conn *conn)
 {
 	struct tr_evidence *evidence = evidence_new();
@@ -155,7 +161,7 @@ static struct tr_evidence *collect(struct tlsrec_conn *conn)
 	if (!evidence)
 		return NULL;
 	evidence->time = time(NULL);
-	evidence->asked = !server && conn->ctx->ocsp != TLSREC_OCSP_OFF;
+	evidence->asked = asks(conn->ctx);
 	if (collect_issuers(evidence, conn->ssl) &&
 	    (server || (collect_staple(evidence, conn->ssl) &&
 			own_certificates(conn->ctx, evidence->own))))
@@ -209,7 +215,7 @@ static const char *other_identity(const struct tlsrec_ctx *ctx, const struct tr_
 static const char *judge_certificate(struct tlsrec_conn *conn, const struct tr_evidence *evidence,
 				     X509 *cert)
 {
-	bool ask = !conn->ctx->server && conn->ctx->ocsp != TLSREC_OCSP_OFF;
+	bool ask = asks(conn->ctx);
 	STACK_OF(X509) *chain;
 	const char *why = NULL;
 
