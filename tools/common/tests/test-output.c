@@ -94,23 +94,6 @@ static void test_log(void)
 
 /* ---- certificates ---- */
 
-static void add_name(GENERAL_NAMES *names, int type, int string, const void *data, size_t len)
-{
-	GENERAL_NAME *name = GENERAL_NAME_new();
-	ASN1_STRING *text = ASN1_STRING_type_new(string);
-	ASN1_TYPE *value;
-
-	ASN1_STRING_set(text, data, (int)len);
-	if (type == GEN_OTHERNAME) {
-		value = ASN1_TYPE_new();
-		ASN1_TYPE_set(value, string, text);
-		GENERAL_NAME_set0_othername(name, OBJ_nid2obj(NID_ms_upn), value);
-	} else {
-		GENERAL_NAME_set0_value(name, type, text);
-	}
-	sk_GENERAL_NAME_push(names, name);
-}
-
 /* In DER. OpenSSL reads no subject whose string is not what its type says. */
 static uint8_t *make_certificate(EVP_PKEY *key, size_t *len)
 {

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <openssl/x509v3.h>
+
 /* Another way to say what clean is: UTF-8 by its bytes, and none of these sequences in it. */
 static inline bool is_clean(const char *s)
 {
@@ -45,6 +47,24 @@ static inline size_t make_noise(unsigned char *out, size_t max)
 	for (size_t i = 0; i < len; i++)
 		out[i] = rand() % 4 ? hurts[(size_t)rand() % sizeof(hurts)] : (unsigned char)rand();
 	return len;
+}
+
+/* One more name of a certificate: a type of GEN_*, and the V_ASN1_* of its string. */
+static inline void add_name(GENERAL_NAMES *names, int type, int string, const void *data, size_t len)
+{
+	GENERAL_NAME *name = GENERAL_NAME_new();
+	ASN1_STRING *text = ASN1_STRING_type_new(string);
+	ASN1_TYPE *value;
+
+	ASN1_STRING_set(text, data, (int)len);
+	if (type == GEN_OTHERNAME) {
+		value = ASN1_TYPE_new();
+		ASN1_TYPE_set(value, string, text);
+		GENERAL_NAME_set0_othername(name, OBJ_nid2obj(NID_ms_upn), value);
+	} else {
+		GENERAL_NAME_set0_value(name, type, text);
+	}
+	sk_GENERAL_NAME_push(names, name);
 }
 
 #endif

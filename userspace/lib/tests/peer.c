@@ -42,6 +42,30 @@ void peer_use_cert(SSL_CTX *ctx, const char *file, const char *key_file)
 	must(SSL_CTX_use_PrivateKey_file(ctx, key_file, SSL_FILETYPE_PEM) == 1, key_file);
 }
 
+static int staple(SSL *ssl, void *arg)
+{
+	const char *file = *(const char **)arg;
+	unsigned char *der;
+	size_t len;
+	FILE *f;
+
+	if (!file)
+		return SSL_TLSEXT_ERR_NOACK;
+	f = fopen(file, "rb");
+	must(f != NULL, file);
+	der = OPENSSL_malloc(8192);
+	len = fread(der, 1, 8192, f);
+	fclose(f);
+	SSL_set_tlsext_status_ocsp_resp(ssl, der, (long)len);
+	return SSL_TLSEXT_ERR_OK;
+}
+
+void peer_staple(SSL_CTX *ctx, const char **file)
+{
+	SSL_CTX_set_tlsext_status_cb(ctx, staple);
+	SSL_CTX_set_tlsext_status_arg(ctx, file);
+}
+
 void peer_hold_to(SSL_CTX *peer, int version, const char *suites)
 {
 	must(SSL_CTX_set_min_proto_version(peer, version) &&

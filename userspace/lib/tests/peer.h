@@ -42,6 +42,9 @@ struct pair {
 SSL_CTX *peer_ctx_new(bool server);
 void peer_use_cert(SSL_CTX *ctx, const char *file, const char *key_file);
 
+/* A peer that is the server staples what *file, DER, has at the time of each handshake; NULL: nothing. */
+void peer_staple(SSL_CTX *ctx, const char **file);
+
 /*
  * Our context for a role, which installs nothing: a server shows cert, a client trusts root. And a
  * pair of it with a peer that shows cert, if it is the server, and negotiates that version only.

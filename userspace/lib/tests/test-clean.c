@@ -86,23 +86,6 @@ static void test_noise(void)
 	tap_ok(good, "random bytes come out clean, and clean text as it is");
 }
 
-static void add_name(GENERAL_NAMES *names, int type, int string, const void *data, int len)
-{
-	GENERAL_NAME *name = GENERAL_NAME_new();
-	ASN1_STRING *text = ASN1_STRING_type_new(string);
-	ASN1_TYPE *value;
-
-	ASN1_STRING_set(text, data, len);
-	if (type == GEN_OTHERNAME) {
-		value = ASN1_TYPE_new();
-		ASN1_TYPE_set(value, string, text);
-		GENERAL_NAME_set0_othername(name, OBJ_nid2obj(NID_ms_upn), value);
-	} else {
-		GENERAL_NAME_set0_value(name, type, text);
-	}
-	sk_GENERAL_NAME_push(names, name);
-}
-
 /* Everything in it says what data says; what OpenSSL does not take for a name is left out of it. */
 static X509 *make_cert(const void *data, int len, int string)
 {

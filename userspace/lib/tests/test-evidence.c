@@ -16,19 +16,6 @@
 static struct pki_cert *root, *middle, *cert, *stranger, *client_cert;
 static const char *staple_file;
 
-static int staple(SSL *ssl, void *arg)
-{
-	unsigned char *der = OPENSSL_malloc(8192);
-	FILE *f = fopen(staple_file, "rb");
-	size_t len = f ? fread(der, 1, 8192, f) : 0;
-
-	(void)arg;
-	if (f)
-		fclose(f);
-	SSL_set_tlsext_status_ocsp_resp(ssl, der, (long)len);
-	return SSL_TLSEXT_ERR_OK;
-}
-
 /* The session of a connection with a server that shows a certificate, as bytes. */
 static unsigned char *saved(struct pair *pair, size_t *len)
 {
@@ -66,7 +53,7 @@ static void test_info(bool verify, struct pki_cert *shown)
 
 		if (!verify)
 			tlsrec_ctx_set_verify(pair.ctx, TLSREC_VERIFY_NONE);
-		SSL_CTX_set_tlsext_status_cb(pair.peer_ctx, staple);
+		peer_staple(pair.peer_ctx, &staple_file);
 		ok = pair_run(&pair) && pair_exchange(&pair);
 		data = tlsrec_conn_session(pair.conn, &len);
 		full = *tlsrec_conn_info(pair.conn);
@@ -102,7 +89,7 @@ static void test_nothing_shown(void)
 		char *pem[2];
 		bool ok;
 
-		SSL_CTX_set_tlsext_status_cb(pair.peer_ctx, staple);
+		peer_staple(pair.peer_ctx, &staple_file);
 		ok = pair_run(&pair) && pair_exchange(&pair);
 		pair_end(&pair);
 		socketpair(AF_UNIX, SOCK_STREAM, 0, pair.fd);
@@ -133,7 +120,7 @@ static void test_damaged(void)
 		int taken = 0;
 		size_t len;
 
-		SSL_CTX_set_tlsext_status_cb(pair.peer_ctx, staple);
+		peer_staple(pair.peer_ctx, &staple_file);
 		data = saved(&pair, &len);
 		copy = malloc(len + 1);
 		tap_ok(!offer(pair.ctx, data, len, says), "TLS 1.%d, whole: taken%s",

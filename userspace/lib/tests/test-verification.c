@@ -198,23 +198,6 @@ static const struct line again[] = {
 
 static const char *staple_file;
 
-static int staple(SSL *ssl, void *arg)
-{
-	unsigned char *der = OPENSSL_malloc(8192);
-	FILE *f = staple_file ? fopen(staple_file, "rb") : NULL;
-	size_t len = f ? fread(der, 1, 8192, f) : 0;
-
-	(void)arg;
-	if (f)
-		fclose(f);
-	if (!len) {
-		OPENSSL_free(der);
-		return SSL_TLSEXT_ERR_NOACK;
-	}
-	SSL_set_tlsext_status_ocsp_resp(ssl, der, (long)len);
-	return SSL_TLSEXT_ERR_OK;
-}
-
 /* ---- one handshake ---- */
 
 struct result {
@@ -267,7 +250,7 @@ static SSL_CTX *server_peer(const struct pki_cert *cert, int version)
 	peer_use_cert(peer, cert->file, cert->key_file);
 	peer_hold_to(peer, version, NULL);
 	SSL_CTX_set_timeout(peer, WEEK);
-	SSL_CTX_set_tlsext_status_cb(peer, staple);
+	peer_staple(peer, &staple_file);
 	return peer;
 }
 

@@ -266,21 +266,6 @@ static void test_crl(void)
 
 /* ---- OCSP ---- */
 
-static const char *staple_file;
-
-static int staple(SSL *ssl, void *arg)
-{
-	unsigned char *der = OPENSSL_malloc(8192);
-	FILE *f = fopen(staple_file, "rb");
-	size_t len = f ? fread(der, 1, 8192, f) : 0;
-
-	(void)arg;
-	if (f)
-		fclose(f);
-	SSL_set_tlsext_status_ocsp_resp(ssl, der, (long)len);
-	return SSL_TLSEXT_ERR_OK;
-}
-
 static void try_ocsp(const char *name, const struct pki_cert *cert, const char *file,
 		     enum tlsrec_ocsp_mode mode, enum tlsrec_ocsp_verdict want, const char *says)
 {
@@ -294,9 +279,7 @@ static void try_ocsp(const char *name, const struct pki_cert *cert, const char *
 		tlsrec_ctx_set_ocsp(pair.ctx, mode);
 		server_with(pair.peer_ctx, cert);
 		SSL_CTX_set_max_proto_version(pair.peer_ctx, versions[i]);
-		staple_file = file;
-		if (file)
-			SSL_CTX_set_tlsext_status_cb(pair.peer_ctx, staple);
+		peer_staple(pair.peer_ctx, &file);
 		ok = pair_run(&pair);
 		tap_ok(ended_as(&pair, ok, says) && tlsrec_conn_info(pair.conn)->ocsp == want,
 		       "OCSP: %s, TLS 1.%d", name, 2 + i);
@@ -363,7 +346,7 @@ static void test_ocsp_pinned(void)
 		.name = "pinned", .issuer = other_root, .san = "DNS:server.example" });
 	static const enum tlsrec_ocsp_mode modes[] = { TLSREC_OCSP_ASK, TLSREC_OCSP_REQUIRE };
 
-	staple_file =
+	const char *file =
 		pki_ocsp("pinned.der", cert, other_root, other_root, V_OCSP_CERTSTATUS_GOOD, 5);
 	for (int i = 0; i < 2; i++) {
 		struct pair pair = { .ctx = client(), .peer_ctx = peer_ctx_new(true),
@@ -373,7 +356,7 @@ static void test_ocsp_pinned(void)
 		tlsrec_ctx_set_roots(pair.ctx, cert->file, NULL);
 		tlsrec_ctx_set_ocsp(pair.ctx, modes[i]);
 		server_with(pair.peer_ctx, cert);
-		SSL_CTX_set_tlsext_status_cb(pair.peer_ctx, staple);
+		peer_staple(pair.peer_ctx, &file);
 		ok = pair_run(&pair);
 		tap_ok(ended_as(&pair, ok, i ? "issuer is unknown" : NULL),
 		       "OCSP: certificate trusted by itself, %s", i ? "required" : "asked for");
