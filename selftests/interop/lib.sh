@@ -213,6 +213,18 @@ s_server() {
 	wait_for_port "$port"
 }
 
+# page_server CERTIFICATE [OPTION...]: openssl s_server of $WORK/www with that one, until it is killed or the suite ends
+page_server() {
+	local name=$1
+	shift
+	next_port
+	(cd www && exec openssl s_server -accept "$port" -WWW -cert "$PKI/$name.pem" -key "$PKI/$name.key" "$@") \
+		>"$WORK/s_server.log" 2>&1 <&"$SILENCE" &
+	last_pid=$!
+	pids+=("$last_pid")
+	wait_for_port "$port"
+}
+
 # s_client PROGRAM HOST:PORT FILE [OPTION...]: openssl s_client gets the file into the file got
 s_client() {
 	local program=$1 peer=$2 file=$3

@@ -17,18 +17,6 @@ openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -s
 	-keyout "$PKI/other.key" -out "$PKI/other.pem" 2>>pki.log
 mark
 
-# start_server CERTIFICATE [OPTION...]: a page server that knows its sessions as long as it runs
-start_server() {
-	local name=$1
-	shift
-	next_port
-	(cd www && exec openssl s_server -accept "$port" -WWW -cert "$PKI/$name.pem" -key "$PKI/$name.key" "$@") \
-		>"$WORK/s_server.log" 2>&1 <&"$SILENCE" &
-	last_pid=$!
-	pids+=("$last_pid")
-	wait_for_port "$port"
-}
-
 # ---- client ----
 
 printf 'GET /page.txt HTTP/1.0\r\n\r\n' >request
@@ -50,7 +38,7 @@ for version in --tls1.2 --tls1.3; do
 	rm -f session
 	: >session
 	chmod 644 session
-	start_server ec -status_file "$PKI/ec.ocsp"
+	page_server ec -status_file "$PKI/ec.ocsp"
 	check "a first session, $version" in_full
 	check "is for nobody else to read, whatever was there, $version" test "$(stat -c %a session)" = 600
 	keep
@@ -63,7 +51,7 @@ for version in --tls1.2 --tls1.3; do
 	stop_last
 
 	rm -f session
-	start_server ec
+	page_server ec
 	check "a session without OCSP response, $version" in_full
 	keep
 	refused "is none where one is required" 'OCSP' --cafile "$PKI/ca.pem" --require-ocsp

@@ -29,18 +29,6 @@ openssl req -x509 -newkey rsa:1024 -nodes -days 30 -subj /CN=small -addext "subj
 	-keyout "$PKI/small.key" -out "$PKI/small.pem" 2>>pki.log
 mark
 
-# s_server CERTIFICATE [OPTION...]: a page server
-s_server() {
-	local name=$1
-	shift
-	next_port
-	(cd www && exec openssl s_server -accept "$port" -WWW -cert "$PKI/$name.pem" -key "$PKI/$name.key" "$@") \
-		>"$WORK/s_server.log" 2>&1 <&"$SILENCE" &
-	last_pid=$!
-	pids+=("$last_pid")
-	wait_for_port "$port"
-}
-
 printf 'GET /page.txt HTTP/1.0\r\n\r\n' >request
 connect() { timeout 60 tlsrec connect --ulp "$ULP" --cafile "$PKI/ca.pem" "$@" "localhost:$port" <request; }
 page_comes() { connect "$@" | tee "$WORK/page" | grep -q 'quick brown fox'; }
@@ -48,7 +36,7 @@ refused() { check_status "$1" 4 "$2" connect "${@:3}"; }
 
 # ---- dates, names, usage, roots ----
 
-s_server ec
+page_server ec
 check "a good certificate is taken" page_comes
 check "also by address" timeout 60 tlsrec trace --brief --ulp "$ULP" --cafile "$PKI/ca.pem" "127.0.0.1:$port"
 check "also by IPv6 address" timeout 60 tlsrec trace --brief --ulp "$ULP" --cafile "$PKI/ca.pem" "[::1]:$port"
@@ -63,49 +51,49 @@ in_directory() {
 }
 check "--capath finds the root" in_directory
 stop_last
-s_server expired
+page_server expired
 refused "an expired certificate" expired
 stop_last
-s_server future
+page_server future
 refused "a certificate that is not valid yet" 'not valid before 2048'
 stop_last
-s_server elsewhere
+page_server elsewhere
 refused "a certificate for another host" 'localhost'
 check "which --name makes right" page_comes --name elsewhere.example
 stop_last
-s_server usage
+page_server usage
 refused "a certificate for clients only" 'usage\|purpose\|server'
 stop_last
-s_server self
+page_server self
 refused "a self-signed certificate" 'self-signed\|trusted roots\|itself'
 check "which is taken as its own root" page_comes --cafile "$PKI/self.pem"
 stop_last
-s_server small -cipher DEFAULT@SECLEVEL=0
+page_server small -cipher DEFAULT@SECLEVEL=0
 refused "a key of 1024 bits" '1024\|too small\|bits' --cafile "$PKI/small.pem"
 stop_last
-s_server rsa
+page_server rsa
 check "an RSA key of 2048 bits" page_comes
 refused "is too small for --min-key-bits 3072" '2048\|3072' --min-key-bits 3072
 stop_last
 
 # ---- revocation ----
 
-s_server ec
+page_server ec
 check "a certificate that is on no list" page_comes --crl "$PKI/crl.pem"
 refused "--require-ocsp and no response" 'OCSP' --require-ocsp
 stop_last
-s_server revoked
+page_server revoked
 refused "a certificate on the revocation list" 'revoked' --crl "$PKI/crl.pem"
 stop_last
 for version in --tls1.2 --tls1.3; do
-	s_server ec -status_file "$PKI/ec.ocsp"
+	page_server ec -status_file "$PKI/ec.ocsp"
 	check "a good OCSP response, $version" page_comes "$version" --require-ocsp
 	stop_last
-	s_server revoked -status_file "$PKI/revoked.ocsp"
+	page_server revoked -status_file "$PKI/revoked.ocsp"
 	refused "a response that says revoked, $version" 'revoked' "$version"
 	check "--no-ocsp does not ask, $version" page_comes "$version" --no-ocsp
 	stop_last
-	s_server ec -status_file "$PKI/revoked.ocsp"
+	page_server ec -status_file "$PKI/revoked.ocsp"
 	refused "a response for another certificate, $version" 'OCSP' "$version" --require-ocsp
 	stop_last
 done
@@ -142,7 +130,7 @@ cat "$PKI/lower.pem" "$PKI/upper.pem" >"$PKI/chain.pem"
 
 # below WHAT: the response is taken, or refused, or counts as none
 below() {
-	s_server below -cert_chain "$PKI/chain.pem" -status_file "$PKI/below.ocsp"
+	page_server below -cert_chain "$PKI/chain.pem" -status_file "$PKI/below.ocsp"
 	case $1 in
 	good) check "U7: $2" page_comes --require-ocsp ;;
 	none)
@@ -186,7 +174,7 @@ stop_last
 # ---- client certificates ----
 
 for version in --tls1.2 --tls1.3; do
-	s_server ec -CAfile "$PKI/ca.pem" -Verify 1 -verify_return_error
+	page_server ec -CAfile "$PKI/ca.pem" -Verify 1 -verify_return_error
 	check "a client certificate for s_server, $version" page_comes "$version" --cert "$PKI/client.pem" --key "$PKI/client.key"
 	without() { ! page_comes "$version"; }
 	check "without one s_server sends us away, $version" without
@@ -210,16 +198,16 @@ stop_last
 
 # ---- versions, suites, ALPN ----
 
-s_server ec -tls1_2
+page_server ec -tls1_2
 check_status "a server with TLS 1.2 only, and we want TLS 1.3" 5 'version' connect --tls1.3
 stop_last
-s_server ec -no_tls1_2 -no_tls1_3 -cipher DEFAULT@SECLEVEL=0
+page_server ec -no_tls1_2 -no_tls1_3 -cipher DEFAULT@SECLEVEL=0
 check_status "a server with TLS 1.1 at most" 5 'version' connect
 stop_last
-s_server ec -tls1_2 -cipher ECDHE-ECDSA-AES128-SHA256
+page_server ec -tls1_2 -cipher ECDHE-ECDSA-AES128-SHA256
 check_status "a server with nothing but CBC" 5 'cipher\|handshake' connect
 stop_last
-s_server ec -alpn http/1.1,h2
+page_server ec -alpn http/1.1,h2
 alpn() { connect --alpn "$1" 2>&1 >/dev/null | grep -q "protocol *$2\$"; }
 check "ALPN: the protocol both have" alpn x,http/1.1 http/1.1
 check_status "ALPN: nothing in common" 5 'protocol' connect --alpn x
