@@ -181,19 +181,6 @@ static void pressure(bool on)
 	put(path, on ? "1 1 1" : tcp_mem);
 }
 
-static void narrow_pair(const FIXTURE_VARIANT(engine) *variant, int fd[2])
-{
-	struct sockaddr_storage addr;
-	socklen_t len;
-	int l = tt_listener(variant->family, &addr, &len);
-
-	tt_sockopt(l, SOL_SOCKET, SO_RCVBUF, 10000);
-	fd[0] = tt_connect(variant->family, &addr, len);
-	fd[1] = accept(l, NULL, NULL);
-	close(l);
-	TT_MUST(fd[1] >= 0);
-}
-
 /*
  * The stream ends while TCP has no memory, and it has not got all that was counted; SO_SNDBUF set, and not. All of it goes,
  * or the peer sees a reset: for a closed socket TCP itself may decide so.
@@ -207,7 +194,7 @@ TEST_F(engine, end_under_pressure)
 		size_t sent, got = 0;
 		int fd[2], r;
 
-		narrow_pair(variant, fd);
+		tt_narrow_pair(variant->family, 10000, fd);
 		if (lock)
 			tt_sockopt(fd[0], SOL_SOCKET, SO_SNDBUF, 30000);
 		base = tt_bytes_taken(fd[0]);
@@ -392,7 +379,7 @@ TEST_F(engine, faults_at_the_end)
 		int fd[2], r;
 		bool hit;
 
-		narrow_pair(variant, fd);
+		tt_narrow_pair(variant->family, 10000, fd);
 		tt_sockopt(fd[0], SOL_SOCKET, SO_SNDBUF, 30000);
 		tt_install(fd[0], &k, NULL);
 		sent = fill(fd[0]);

@@ -75,6 +75,14 @@ long scarce_refused_softirq(void)
 	return get(PARAMETERS "softirq");
 }
 
+bool comes(int peer, struct tt_key *k, struct tt_opened *o, uint64_t *pos, size_t len)
+{
+	for (uint64_t end = *pos + len; *pos < end; *pos += o->len)
+		if (tt_recv_rec(peer, k, o) != 1 || *pos + o->len > end || tt_diff(o->data, o->len, *pos) >= 0)
+			return false;
+	return true;
+}
+
 long parked(void)
 {
 	return tt_counter("TlsrecParked");

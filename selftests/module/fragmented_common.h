@@ -4,6 +4,7 @@
 #define FRAGMENTED_COMMON_H
 
 #include <stdbool.h>
+#include "tlsrec_test.h"
 
 /* the module is there, and refuses nothing yet; if not, it wants kprobes */
 bool scarce_load(void);
@@ -14,6 +15,9 @@ void scarce_transforms(bool refused);
 /* what was refused so far, and how much of that in softirq */
 long scarce_refused(void);
 long scarce_refused_softirq(void);
+
+/* so many bytes come next, in records that end with them; @pos: of the stream, moves on */
+bool comes(int peer, struct tt_key *k, struct tt_opened *o, uint64_t *pos, size_t len);
 
 /* A connection whose only key is that of one direction is idle until that is parked. Others of the namespace may not be. */
 bool wait_parked(long before);

@@ -77,10 +77,8 @@ static bool take(SELF, size_t len)
 {
 	uint64_t limit = tt_now_ms() + LIMIT_MS;
 
-	for (uint64_t end = self->pos + len; self->pos < end; self->pos += self->o->len)
-		if (tt_recv_rec(self->peer, &self->k, self->o) != 1 || self->pos + self->o->len > end ||
-		    tt_diff(self->o->data, self->o->len, self->pos) >= 0)
-			return false;
+	if (!comes(self->peer, &self->k, self->o, &self->pos, len))
+		return false;
 	while (tt_tcp_queued(self->sk))
 		if (tt_now_ms() > limit)
 			return false;

@@ -74,11 +74,7 @@ FIXTURE_TEARDOWN(fragmented_tx)
 /* so many bytes come next */
 static bool take(FIXTURE_DATA(fragmented_tx) *self, size_t len)
 {
-	for (uint64_t end = self->pos + len; self->pos < end; self->pos += self->o->len)
-		if (tt_recv_rec(self->peer, &self->k, self->o) != 1 || self->pos + self->o->len > end ||
-		    tt_diff(self->o->data, self->o->len, self->pos) >= 0)
-			return false;
-	return true;
+	return comes(self->peer, &self->k, self->o, &self->pos, len);
 }
 
 /* of every size whose end has something to do with that of a page or of a record */

@@ -47,16 +47,11 @@ enum { ROOM = 4 << 20, CHUNK = 3 * TT_MAX + 100, LIMIT_MS = 60000 };
 /* the peer's window is small, the send buffer is not what ends a call */
 FIXTURE_SETUP(outq)
 {
-	struct sockaddr_storage addr;
-	socklen_t len;
-	int l = tt_listener(variant->family, &addr, &len);
+	int fd[2];
 
-	tt_sockopt(l, SOL_SOCKET, SO_RCVBUF, 10000);
-	self->sk = tt_connect(variant->family, &addr, len);
-	self->peer = accept(l, NULL, NULL);
-	close(l);
-	ASSERT_LE(0, self->peer);
-	tt_sockopt(self->sk, IPPROTO_TCP, TCP_NODELAY, 1);
+	tt_narrow_pair(variant->family, 10000, fd);
+	self->sk = fd[0];
+	self->peer = fd[1];
 	if (!variant->tcp) {
 		self->k = tt_key_make(variant->version, variant->cipher, 1);
 		tt_install(self->sk, &self->k, NULL);

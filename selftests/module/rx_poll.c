@@ -161,26 +161,35 @@ TEST_F(rx_poll, epoll_edge_never_missed)
 	close(ep);
 }
 
+/* Reads so many bytes, after as many events as it takes: each either brings them, or EAGAIN and another one. */
+static void read_by_events(struct __test_metadata *_metadata, FIXTURE_DATA(rx_poll) *self, int ep, int rounds,
+			   uint8_t *buf, size_t size, ssize_t len)
+{
+	struct epoll_event ev;
+	ssize_t n = -1;
+
+	for (int i = 0; i < rounds && n < 0; i++) {
+		ASSERT_EQ(1, epoll_wait(ep, &ev, 1, 10000)) TH_LOG("no event, round %d", i);
+		n = recv(self->sk, buf, size, MSG_DONTWAIT);
+		if (n < 0)
+			ASSERT_EQ(EAGAIN, errno);
+	}
+	ASSERT_EQ(len, n);
+}
+
 /* a reader who was let go after many empty records is told that there is more, though nothing more comes */
 TEST_F(rx_poll, epoll_edge_behind_empty_records)
 {
 	struct epoll_event ev = { .events = EPOLLIN | EPOLLET };
 	int ep = epoll_create1(0);
 	uint8_t buf[500];
-	ssize_t n = -1;
 
 	ASSERT_EQ(0, epoll_ctl(ep, EPOLL_CTL_ADD, self->sk, &ev));
 	for (int i = 0; i < 200; i++)
 		say(self, TT_DATA, 0, 0);
 	say(self, TT_DATA, 100, 0);
 	arrived(self);
-	for (int i = 0; i < 10 && n < 0; i++) {
-		ASSERT_EQ(1, epoll_wait(ep, &ev, 1, 10000)) TH_LOG("no event, round %d", i);
-		n = recv(self->sk, buf, sizeof(buf), MSG_DONTWAIT);
-		if (n < 0)
-			ASSERT_EQ(EAGAIN, errno);
-	}
-	ASSERT_EQ(100, n);
+	read_by_events(_metadata, self, ep, 10, buf, sizeof(buf), 100);
 	EXPECT_BYTES(buf, 100, 0);
 	close(ep);
 }
@@ -210,14 +219,7 @@ TEST_F(rx_poll, epoll_edge_behind_a_byte_and_empty_records)
 		if (how == 2)
 			ASSERT_EQ(1, read(p[0], buf, 1));
 		EXPECT_BYTES(buf, 1, 0);
-		n = -1;
-		for (int i = 0; i < 50 && n < 0; i++) {
-			ASSERT_EQ(1, epoll_wait(ep, &ev, 1, 10000)) TH_LOG("no event, round %d", i);
-			n = recv(self->sk, buf, sizeof(buf), MSG_DONTWAIT);
-			if (n < 0)
-				ASSERT_EQ(EAGAIN, errno);
-		}
-		ASSERT_EQ(100, n);
+		read_by_events(_metadata, self, ep, 50, buf, sizeof(buf), 100);
 		EXPECT_BYTES(buf, 100, 1);
 	}
 	/* who wants all of it gets all of it */

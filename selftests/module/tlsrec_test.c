@@ -116,17 +116,24 @@ int tt_connect(enum tt_family family, const struct sockaddr_storage *addr, sockl
 	return fd;
 }
 
-void tt_tcp_pair(enum tt_family family, int fd[2])
+void tt_narrow_pair(enum tt_family family, int rcvbuf, int fd[2])
 {
 	struct sockaddr_storage addr;
 	socklen_t len;
 	int l = tt_listener(family, &addr, &len);
 
+	if (rcvbuf)
+		tt_sockopt(l, SOL_SOCKET, SO_RCVBUF, rcvbuf);
 	fd[0] = tt_connect(family, &addr, len);
 	fd[1] = accept4(l, NULL, NULL, SOCK_CLOEXEC);
 	TT_MUST(fd[1] >= 0);
 	tt_sockopt(fd[1], IPPROTO_TCP, TCP_NODELAY, 1);
 	close(l);
+}
+
+void tt_tcp_pair(enum tt_family family, int fd[2])
+{
+	tt_narrow_pair(family, 0, fd);
 }
 
 int tt_ulp(int fd)

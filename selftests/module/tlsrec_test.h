@@ -113,6 +113,8 @@ int tt_timeout(void);
 
 /* TCP: fd[0] connected to fd[1], TCP_NODELAY on both */
 void tt_tcp_pair(enum tt_family family, int fd[2]);
+/* the same, and from the first byte on fd[1] has no more window than this receive buffer (SO_RCVBUF, bytes) makes; 0: as it is */
+void tt_narrow_pair(enum tt_family family, int rcvbuf, int fd[2]);
 int tt_listener(enum tt_family family, struct sockaddr_storage *addr, socklen_t *len);
 int tt_connect(enum tt_family family, const struct sockaddr_storage *addr, socklen_t len);
 

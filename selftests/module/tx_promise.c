@@ -117,17 +117,13 @@ TEST_F(tx_promise, source_fails)
 /* a connection whose peer's window is small, so that most of what is sent stays in the queue */
 static void narrow(SELF, enum tt_family family)
 {
-	struct sockaddr_storage addr;
-	socklen_t len;
-	int l = tt_listener(family, &addr, &len);
+	int fd[2];
 
 	close(self->sk);
 	close(self->peer);
-	tt_sockopt(l, SOL_SOCKET, SO_RCVBUF, 10000);
-	self->sk = tt_connect(family, &addr, len);
-	self->peer = accept(l, NULL, NULL);
-	TT_MUST(self->peer >= 0);
-	close(l);
+	tt_narrow_pair(family, 10000, fd);
+	self->sk = fd[0];
+	self->peer = fd[1];
 	tt_sockopt(self->sk, SOL_SOCKET, SO_SNDBUF, 400000);
 	tt_install(self->sk, &self->k, &self->back);
 }

@@ -269,21 +269,6 @@ TEST_F(tx_space, sndtimeo)
 	free(data);
 }
 
-/* A connection whose other end has next to no window: TCP takes little at a time. */
-static void narrow_pair(enum tt_family family, int *fd)
-{
-	struct sockaddr_storage addr;
-	socklen_t len;
-	int l = tt_listener(family, &addr, &len);
-
-	tt_sockopt(l, SOL_SOCKET, SO_RCVBUF, 1);
-	fd[0] = tt_connect(family, &addr, len);
-	fd[1] = accept(l, NULL, NULL);
-	TT_MUST(fd[1] >= 0);
-	close(l);
-	tt_sockopt(fd[0], IPPROTO_TCP, TCP_NODELAY, 1);
-}
-
 /*
  * TCP takes a part of a record: the call counts all of it, since it was encrypted. The rest is kept, and goes before
  * anything else: what others write meanwhile, another record of the same writer, the end of the stream.
@@ -300,7 +285,8 @@ TEST_F(tx_space, push_comes_up_short)
 		pid_t pid[2] = { 0, 0 };
 		int fd[2];
 
-		narrow_pair(variant->family, fd);
+		/* The other end has next to no window: TCP takes little at a time. */
+		tt_narrow_pair(variant->family, 1, fd);
 		/* Space is for what can be sent at once, memory is there. */
 		tt_sockopt(fd[0], IPPROTO_TCP, TCP_NOTSENT_LOWAT, 1);
 		tt_install(fd[0], &k, NULL);
